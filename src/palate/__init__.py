@@ -3,7 +3,7 @@
 ``import palate`` costs little: heavy parts load when they are used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from palate._version import __version__
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Study", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "Study":
         from palate.study import Study
 

@@ -48,7 +48,7 @@ __all__ = [
     "digest",
 ]
 
-Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Array: TypeAlias = NDArray[np.float64]
 
 
@@ -351,7 +351,7 @@ class Completion:
     text: str
     model: str
     finish: Literal["stop", "length", "refused"] = "stop"
-    usage: Usage = Usage(0, 0)
+    usage: Usage = field(default_factory=lambda: Usage(0, 0))
     cost: float | None = None
     seconds: float = 0.0
     cached: bool = False
@@ -393,7 +393,7 @@ class Model(Protocol):
         ...
 
     async def score(self, request: Request, continuation: str) -> Array:
-        """Log-probability, in nats, of each token of ``continuation`` as the answer to ``request``; ``(T,)``."""
+        """Log-probability (nats) of each token of ``continuation`` as the answer to ``request``; ``(T,)``."""
         ...
 
     async def close(self) -> None:
@@ -416,7 +416,7 @@ class CompletionCache(Protocol):
 class Target(Protocol):
     """What is being improved: it turns a candidate and an input into something a person can look at."""
 
-    async def respond(self, candidate: Candidate, input: Input) -> Response:  # noqa: A002 - the seam's word
+    async def respond(self, candidate: Candidate, input: Input) -> Response:
         """Produce the response; a failure is a response with ``failed`` set, never an exception."""
         ...
 

@@ -1,1 +1,5 @@
+"""Where work runs. For now: this process."""
 
+from palate.engine._local import LocalEngine
+
+__all__ = ["LocalEngine"]

@@ -1,0 +1,120 @@
+"""What was learnt, for people: a Markdown report, an HTML card for notebooks, and two figures.
+
+Everything here is a pure function of a belief and the study's candidates; nothing is computed anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from palate.errors import MissingExtraError
+from palate.types import Belief, Candidate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CurvePoint", "html_card", "label", "markdown_report", "plot_belief", "plot_standings"]
+
+
+class CurvePoint(NamedTuple):
+    """The belief after so many votes."""
+
+    votes: int
+    p_best: float
+    best_id: str
+    win_rate: float
+
+
+def label(text: str, width: int = 60) -> str:
+    """Shorten a prompt to one line of at most ``width`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def markdown_report(belief: Belief | None, candidates: Mapping[str, Candidate], *, cost: str) -> str:
+    """Write the study's standing as Markdown.
+
+    Args:
+        belief: The newest snapshot, or ``None`` before the first vote.
+        candidates: By identifier.
+        cost: What was spent, in words; "unknown" stays unknown.
+    """
+    if belief is None:
+        return f"No votes yet, so nothing is known.\n\nCost so far: {cost}\n"
+    best = candidates[belief.best]
+    lines = [
+        "## Best prompt now",
+        "",
+        *(f"> {line}" for line in best.text.splitlines() or [""]),
+        "",
+        f"Votes: {belief.votes}. {belief.reason}",
+        "",
+        f"Cost so far: {cost}",
+        "",
+        "| prompt | beats the seed | 95 % interval | P(best) | duels |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for standing in belief.standings:
+        text = label(candidates[standing.candidate_id].text).replace("|", "\\|")
+        lines.append(
+            f"| {text} | {standing.mean:.0%} | {standing.low:.0%} – {standing.high:.0%} "
+            f"| {standing.p_best:.0%} | {standing.votes} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def html_card(name: str, belief: Belief | None, candidates: Mapping[str, Candidate]) -> str:
+    """A small HTML card for notebooks: escaped text only, no script, no remote resource."""
+    if belief is None:
+        return f"<div><b>{escape(name)}</b>: {len(candidates)} candidates, no votes yet.</div>"
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{escape(label(candidates[s.candidate_id].text))}</td>"
+        f"<td>{s.mean:.0%}</td><td>{s.low:.0%} – {s.high:.0%}</td>"
+        f"<td>{s.p_best:.0%}</td><td>{s.votes}</td></tr>"
+        for s in belief.standings
+    )
+    return (
+        f"<div><b>{escape(name)}</b>: {belief.votes} votes, {len(candidates)} candidates. "
+        f"{escape(belief.reason)}"
+        f"<pre style='white-space:pre-wrap'>{escape(candidates[belief.best].text)}</pre>"
+        "<table><thead><tr><th style='text-align:left'>prompt</th>"
+        "<th>beats the seed</th><th>95 % interval</th>"
+        f"<th>P(best)</th><th>duels</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _axes(width: float, height: float) -> "tuple[Figure, Any]":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            "figures need matplotlib; install it with: pip install 'palate[plot]'"
+        ) from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def plot_belief(curve: Sequence[CurvePoint]) -> "Figure":
+    """Draw, over the votes, how sure the report is and how often it is believed to beat the seed prompt."""
+    figure, axes = _axes(6.4, 3.6)
+    votes = [point.votes for point in curve]
+    axes.plot(votes, [point.p_best for point in curve], label="probability that it is the best")
+    axes.plot(votes, [point.win_rate for point in curve], label="share of duels won against the seed prompt")
+    axes.set(xlabel="votes", ylabel="probability", ylim=(0, 1))
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_standings(belief: Belief, candidates: Mapping[str, Candidate]) -> "Figure":
+    """Draw the top candidates' 95 % credible intervals of beating the seed prompt."""
+    figure, axes = _axes(7.2, 0.6 + 0.4 * len(belief.standings))
+    for row, standing in enumerate(reversed(belief.standings)):
+        axes.plot([standing.low, standing.high], [row, row], color="C0")
+        axes.plot([standing.mean], [row], marker="o", color="C0")
+    names = [label(candidates[s.candidate_id].text, 44) for s in reversed(belief.standings)]
+    axes.set_yticks(range(len(names)), names)
+    axes.axvline(0.5, color="0.6", linestyle=":")
+    axes.set(xlabel="probability of beating the seed prompt", xlim=(0, 1))
+    return figure

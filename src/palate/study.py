@@ -1,0 +1,577 @@
+"""The loop on one page: propose → respond → judge → learn → record.
+
+A :class:`Study` owns no state of its own that matters. Candidates, responses, duels and votes are in the
+store before anybody sees them, and everything else (the features, the belief, the next question) is
+computed from them, so a study can be killed at any moment and opened again.
+"""
+
+import asyncio
+import math
+import random
+import secrets
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from palate.assembly import Parts, assemble, parts_from_python
+from palate.config import StudyConfig, diff, read_config
+from palate.engine import LocalEngine
+from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError
+from palate.learner import Learner, seed_of
+from palate.models import Spent
+from palate.report import CurvePoint, html_card, plot_belief, plot_standings
+from palate.store import EventKind, Store, StudyState, open_store
+from palate.types import (
+    Array,
+    Ballot,
+    Belief,
+    Best,
+    Candidate,
+    Duel,
+    Input,
+    Json,
+    Judge,
+    Pairing,
+    Receipt,
+    Response,
+    Target,
+    Verdict,
+    digest,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Study"]
+
+Progress = Callable[[str, int, int], None]
+CHUNK = 4  # proposals are stored every so many: small enough that duels can start, large enough to batch
+OUTAGE = 6  # failures in a row after which the model, not the candidate, is to blame
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    del stage, done, total
+
+
+class Study:
+    """One optimisation that lasts. Make one with :meth:`open` or :meth:`create`."""
+
+    def __init__(self, store: Store, parts: Parts) -> None:
+        self.store = store
+        self.parts = parts
+        self.state = StudyState()
+        self._engine = LocalEngine()
+        self._learner = Learner(
+            parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes
+        )
+        self._features: dict[str, Array] = {}
+        self._lock = threading.RLock()
+        self._random = random.Random(parts.seed) if parts.repeatable else None
+        self._in_flight: dict[str, tuple[Pairing, Future[bool]]] = {}
+        self._responding: dict[str, asyncio.Task[Response]] = {}
+        self._failures: dict[str, int] = {}
+        self._outage = 0
+        self._last_failure = ""
+        self._respond_seconds: list[float] = []
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        exclusive: bool = False,
+        accept_changes: Callable[[list[str]], bool] | None = None,
+        repeatable: bool = False,
+    ) -> "Study":
+        """Open a study from its study file, or from its database.
+
+        Args:
+            path: A ``study.toml``, or the ``.db`` file of a study that exists.
+            exclusive: Take the server lock, as ``palate run`` does; a second holder is refused.
+            accept_changes: Asked, with the differences, when the study file is not the one that the
+                database was made with. Without it a changed file is an error that lists them.
+            repeatable: Draw the sides and identifiers of duels from the study's seed, for simulated
+                judges and tests; people get unpredictable ones.
+
+        Raises:
+            ConfigError: The study file is wrong, or has changed and the change was not accepted.
+            StoreError: The database cannot be used.
+        """
+        path = Path(path)
+        if path.suffix == ".toml":
+            config = read_config(path)
+            store = open_store(config.database_path, exclusive=exclusive)
+        else:
+            store = open_store(path, create=False, exclusive=exclusive)
+            config = None
+        try:
+            state = StudyState()
+            state.follow(store)
+            if config is not None:
+                changes = diff(state.settings, config.settings()) if state.settings else []
+                if changes and not (accept_changes and accept_changes(changes)):
+                    raise ConfigError(
+                        f"{path} differs from the study in {store.path}: {'; '.join(changes)}; "
+                        "accept the changes (--yes), undo them, or name another [study] database"
+                    )
+                if changes:
+                    store.append(
+                        EventKind.CONFIG_CHANGED, _created(config.settings(), config.study.guidelines)
+                    )
+            elif state.settings and "python" not in state.settings:
+                config = StudyConfig.from_settings(state.settings)
+            parts = assemble(config, store) if config else parts_from_python(store, state.settings)
+            return cls(store, parts._replace(repeatable=repeatable))._registered()
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        target: Target | Callable[[str, str], str],
+        inputs: Sequence[str | Input],
+        candidates: Sequence[str | Candidate],
+        path: str | Path,
+        guidelines: str = "",
+        strategy: str = "default",
+        max_votes: int | None = None,
+        seed: int = 0,
+        repeatable: bool = False,
+    ) -> "Study":
+        """Make a study from Python objects, or take it up again where it stopped.
+
+        Args:
+            target: A target, or a plain function ``(prompt, input) → answer``.
+            inputs: What the candidates are tried on.
+            candidates: What may be chosen; the first is the seed that the others are measured against.
+            path: The database file.
+            guidelines: What raters are told.
+            strategy: A registered strategy.
+            max_votes: Stop after so many votes.
+            seed: Of every random draw.
+            repeatable: See :meth:`open`.
+
+        Example:
+            >>> import tempfile, palate
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> study = palate.Study.create(
+            ...     target=lambda prompt, text: f"{prompt} {text}", inputs=["one", "two"],
+            ...     candidates=["Say:", "Please say:"], path=f"{folder.name}/study.db",
+            ... )
+            >>> duel = study.ask()
+            >>> study.tell(duel, "left").verdict
+            <Verdict.LEFT: 'left'>
+            >>> study.best().votes
+            1
+            >>> study.close(); folder.cleanup()
+        """
+        store = open_store(path)
+        try:
+            python: dict[str, Json] = {"python": True, "strategy": strategy, "seed": seed, "votes": max_votes}
+            parts = parts_from_python(
+                store, python, target=target, inputs=inputs, candidates=candidates, guidelines=guidelines
+            )
+            return cls(store, parts._replace(repeatable=repeatable))._registered()
+        except BaseException:
+            store.close()
+            raise
+
+    # -- propose ---------------------------------------------------------------------------------
+
+    def prepare(self, on_progress: Progress = _silent) -> None:
+        """Propose candidates until the study has as many as it wants, and embed them.
+
+        Resuming in the middle ends with the same candidates: each chunk is a function of the candidates
+        already stored and of the seed, and answers that were paid for come from the store.
+        """
+        self._engine.run(self._propose(on_progress))
+        self._refresh()
+
+    async def _propose(self, on_progress: Progress) -> None:
+        state, empty = StudyState(), 0
+        proposers = self.parts.proposers
+        wanted = self.parts.wanted
+        while proposers:
+            state.follow(self.store)
+            existing = [*state.candidates.values(), *state.withdrawn.values()]
+            on_progress("candidates", min(len(existing), wanted), wanted)
+            n = min(CHUNK, wanted - len(existing))
+            if n <= 0 or empty == len(proposers):
+                return
+            proposer = proposers[(len(existing) // CHUNK + empty) % len(proposers)]
+            rng = np.random.default_rng([self.parts.seed, len(existing), empty])
+            made = await proposer.propose(n, existing=existing, examples=self.parts.examples, rng=rng)
+            empty = 0 if made else empty + 1
+            if made:
+                self._record_candidates(made)
+
+    def _record_candidates(self, made: Sequence[Candidate]) -> None:
+        rows: list[Json] = [_candidate_json(candidate) for candidate in made]
+        self.store.append(EventKind.CANDIDATES_ADDED, {"candidates": rows})
+
+    # -- respond ---------------------------------------------------------------------------------
+
+    async def _respond(self, candidate: Candidate, input: Input) -> Response:
+        """The stored response, or a new one; the same response is never produced twice at once."""
+        if self.parts.target is None:
+            raise ConfigError("this study was made in Python; open it with Study.create and its target")
+        key = digest([self.parts.target_key, candidate.id, input.id, input.text])
+        stored = self.store.get_response_by_key(key)
+        if stored is not None:
+            return stored
+        task = self._responding.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._produce(self.parts.target, key, candidate, input))
+            self._responding[key] = task
+            task.add_done_callback(lambda _: self._responding.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _produce(self, target: Target, key: str, candidate: Candidate, input: Input) -> Response:
+        started = time.monotonic()
+        response = await target.respond(candidate, input)
+        if response.failed is None:
+            self.store.put_response(key, response)
+            self._respond_seconds.append(time.monotonic() - started)
+            self._outage = 0
+            self._failures.pop(candidate.id, None)
+            self._withdraw_failing()
+        else:
+            self.store.append(
+                EventKind.RESPONSE_FAILED,
+                {"candidate_id": candidate.id, "input_id": input.id, "reason": response.failed},
+            )
+            self._outage += 1
+            self._last_failure = response.failed
+            self._failures[candidate.id] = self._failures.get(candidate.id, 0) + 1
+        return response
+
+    def _withdraw_failing(self) -> None:
+        """Drop candidates that fail while others succeed: then the candidate is at fault, not the model."""
+        for identifier, times in list(self._failures.items()):
+            if times >= 3:
+                del self._failures[identifier]
+                reason = f"no usable response in {times} tries; the last: {self._last_failure}"
+                self.store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": identifier, "reason": reason})
+
+    async def _open_pairing(self, pairing: Pairing) -> bool:
+        """Produce both responses; the pairing is ready once they are stored."""
+        first, second = self.state.candidates[pairing.first], self.state.candidates[pairing.second]
+        place = self.state.inputs[pairing.input_id]
+        left, right = await asyncio.gather(self._respond(first, place), self._respond(second, place))
+        if left.failed is not None or right.failed is not None:
+            return False
+        self.store.append(
+            EventKind.PAIRING_OPENED,
+            {
+                "id": pairing.id,
+                "input_id": pairing.input_id,
+                "first": pairing.first,
+                "second": pairing.second,
+                "first_response": left.hash,
+                "second_response": right.hash,
+            },
+        )
+        return True
+
+    def _start(self, n: int) -> None:
+        """Choose ``n`` questions and start producing their responses."""
+        if n <= 0:
+            return
+        pending = [*self._unanswered(), *(pairing for pairing, _ in self._in_flight.values())]
+        for first, second in self._learner.choose(n, pending):
+            pairing = self._pairing(first, second, pending)
+            pending.append(pairing)
+            self._in_flight[pairing.id] = (pairing, self._engine.submit(self._open_pairing(pairing)))
+
+    def _pairing(self, first: str, second: str, pending: Sequence[Pairing]) -> Pairing:
+        """Put a pair on the input that was used the least, by this pair first, ties by the study's seed."""
+        pair = {first, second}
+        uses = dict.fromkeys(self.state.inputs, 0)
+        for pairing in [*self.state.pairings.values(), *pending]:
+            uses[pairing.input_id] += 1 + 1000 * ({pairing.first, pairing.second} == pair)
+        ordinal = len(self.state.pairings) + len(pending)
+        identity = digest([self.parts.seed, ordinal, first, second, self.state.seq])[:16]
+        draw = random.Random(identity)
+        fewest = min(uses.values())
+        chosen = draw.choice([identifier for identifier, count in uses.items() if count == fewest])
+        return Pairing(identity, chosen, first, second, "", "")
+
+    # -- judge -----------------------------------------------------------------------------------
+
+    def ask(self, judge: str = "me") -> Duel:
+        """The next duel for a judge, with both responses ready to show.
+
+        Raises:
+            BudgetError: The study's votes, calls, tokens or money are used up.
+            ModelError: The model keeps failing.
+        """
+        while True:
+            duels = self.store.open_duels(judge, 1, self._random)
+            if duels:
+                return duels[0]
+            self._refresh()
+            if self.parts.max_votes is not None and self._learner.votes >= self.parts.max_votes:
+                raise BudgetError(f"all {self.parts.max_votes} votes of the study's budget are used")
+            self._learner.bandit  # noqa: B018 - says at once when there is nothing to compare
+            if not self._in_flight:
+                self._start(1)
+            self._collect(block=True)
+            if self._outage >= OUTAGE:
+                raise ModelError(f"{self._outage} responses failed in a row; the last: {self._last_failure}")
+
+    def tell(
+        self,
+        duel: Duel,
+        verdict: str | Verdict,
+        judge: str | None = None,
+        *,
+        seconds: float | None = None,
+        reason: str | None = None,
+        comment: str | None = None,
+        key: str | None = None,
+    ) -> Receipt:
+        """Record a verdict. It is on disk when this returns.
+
+        Args:
+            duel: What :meth:`ask` returned.
+            verdict: ``left``, ``right``, ``tie``, ``both_bad``, ``skip`` or ``failed``.
+            judge: Who said it; by default the judge that the duel was given to.
+            seconds: How long it took.
+            reason: Why it was skipped.
+            comment: The judge's own words.
+            key: Idempotency key; a repeat of the same key returns the first receipt.
+        """
+        try:
+            said = Verdict(verdict)
+        except ValueError:
+            allowed = ", ".join(Verdict)
+            raise ConfigError(f"{verdict!r} is not a verdict; allowed: {allowed}") from None
+        ballot = Ballot(
+            duel.id, said, judge or duel.judge, key or secrets.token_hex(16), seconds, reason, comment
+        )
+        return self.store.vote(ballot)
+
+    def run_judge(self, judge: Judge, votes: int, on_vote: Callable[[int], None] = lambda done: None) -> int:
+        """Let a judge that needs no page vote.
+
+        Returns:
+            How many votes it gave; fewer than asked for when the budget ends first.
+        """
+        for done in range(votes):
+            try:
+                duel = self.ask(judge.name)
+            except BudgetError:
+                return done
+            said = self._engine.run(judge.judge(duel))
+            self.tell(
+                duel, said.verdict, judge.name, seconds=said.seconds, reason=said.reason, comment=said.comment
+            )
+            self._refresh()
+            on_vote(done + 1)
+        return votes
+
+    # -- learn -----------------------------------------------------------------------------------
+
+    def learn_forever(
+        self, stop: threading.Event, on_progress: Progress = _silent, on_notice: Callable[[str], None] = print
+    ) -> None:
+        """Keep questions ready and the belief up to date beside a page, until ``stop`` is set.
+
+        The page and this loop meet in the store only. Proposals are made in the background once the
+        first duel is ready.
+        """
+        proposing: Future[None] | None = None
+        pause = 0.5
+        while not stop.is_set():
+            self._refresh()
+            self._collect(block=False)
+            can_compare = len(self._features) > 1
+            if can_compare and not self._finished():
+                self._start(self._depth() - self.store.ready() - len(self._in_flight))
+            if proposing is None and (not can_compare or self.store.ready()):
+                proposing = self._engine.submit(self._propose(on_progress))
+            if proposing is not None and proposing.done() and (error := proposing.exception()):
+                if not can_compare:
+                    raise error
+                on_notice(f"no further candidates: {error}")
+                proposing = Future()
+            if self._outage >= OUTAGE:
+                on_notice(f"waiting for the model: {self._last_failure}")
+                self._outage = 0
+                pause = min(60.0, 2 * pause)
+                stop.wait(pause)
+            self.store.wait(self.state.seq, 0.25)
+        self._refresh()
+
+    def _refresh(self) -> bool:
+        """Catch up with the store; write the belief when it changed."""
+        with self._lock:
+            self.state.follow(self.store)
+            self._embed()
+            if not self._learner.follow(self.state, self._features):
+                return False
+            if len(self._features) > 1 and self._learner.votes:
+                self.store.put_belief(self._learner.belief(self.state))
+            return True
+
+    def _embed(self) -> None:
+        new = [c for c in self.state.candidates.values() if c.id not in self._features]
+        if new:
+            texts = [self.parts.features_text(candidate) for candidate in new]
+            feature_ND = self._engine.run(self.parts.embedder.embed(texts))
+            self._features.update(zip((c.id for c in new), feature_ND, strict=True))
+
+    def _collect(self, *, block: bool) -> None:
+        """Take finished questions off the list; a failure that is ours to report is raised here."""
+        for identifier, (_, future) in list(self._in_flight.items()):
+            if block or future.done():
+                del self._in_flight[identifier]
+                future.result()
+        self.state.follow(self.store)
+
+    def _unanswered(self) -> list[Pairing]:
+        voted = {vote.pairing_id for vote in self.state.votes}
+        return [pairing for pairing in self.state.pairings.values() if pairing.id not in voted]
+
+    def _finished(self) -> bool:
+        limit = self.parts.max_votes
+        return self.state.closed or (limit is not None and self._learner.votes + self.store.ready() >= limit)
+
+    def _depth(self) -> int:
+        """How many questions to keep ready, so that a vote never waits for a model (Little's law)."""
+        responds = statistics.median(self._respond_seconds[-20:]) if self._respond_seconds else 0.0
+        paces = [vote.seconds for vote in self.state.votes[-20:] if vote.seconds]
+        pace = max(0.5, statistics.median(paces)) if paces else 2.0
+        return min(24, 3 + math.ceil(2 * responds / pace))
+
+    # -- report ----------------------------------------------------------------------------------
+
+    def best(self) -> Best:
+        """The report: which candidate, how sure, and how often it is believed to beat the seed prompt."""
+        belief = self.belief()
+        first = belief.standings[0]
+        return Best(
+            self.state.candidates[first.candidate_id],
+            first.p_best,
+            (first.low, first.high),
+            first.mean,
+            belief.votes,
+        )
+
+    def belief(self) -> Belief:
+        """What is believed now of the leading candidates and of the seed prompt."""
+        self._refresh()
+        return self._learner.belief(self.state)
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Whether more votes are worth a person's time, and why, in plain words."""
+        self._refresh()
+        return self._learner.should_stop()
+
+    @property
+    def seed_candidate(self) -> Candidate:
+        """The prompt that the study started from."""
+        self.state.follow(self.store)
+        if not self.state.candidates:
+            raise NotFoundError("the study has no candidates yet; call prepare() first")
+        return self.state.candidates[seed_of(self.state.candidates)]
+
+    @property
+    def spent(self) -> Spent:
+        """Calls, tokens and money used by this process; unknown prices stay unknown."""
+        return self.parts.ledger.spent
+
+    def curve(self) -> list[CurvePoint]:
+        """The belief after each vote."""
+        return [CurvePoint(*point) for point in self.store.belief_curve()]
+
+    def plot_belief(self) -> "Figure":
+        """How sure the report is, over the votes, as a matplotlib figure."""
+        return plot_belief(self.curve())
+
+    def plot_standings(self) -> "Figure":
+        """The leading candidates' credible intervals, as a matplotlib figure."""
+        return plot_standings(self.belief(), self.state.candidates)
+
+    def _repr_html_(self) -> str:
+        self._refresh()
+        belief = self._learner.belief(self.state) if self._learner.votes else None
+        return html_card(Path(self.store.path).stem, belief, self.state.candidates)
+
+    # -- record ----------------------------------------------------------------------------------
+
+    def _registered(self) -> "Study":
+        """Write what the study starts with, once; a study that was killed in between goes on from there."""
+        self.state.follow(self.store)
+        parts = self.parts
+        if not self.state.settings:
+            self.store.append(EventKind.STUDY_CREATED, _created(parts.settings, parts.guidelines))
+        inputs: list[Json] = [_input_json(i) for i in parts.inputs if i.id not in self.state.inputs]
+        if inputs:
+            self.store.append(EventKind.INPUTS_ADDED, {"inputs": inputs})
+        known = {**self.state.candidates, **self.state.withdrawn}
+        own = [candidate for candidate in parts.own if candidate.id not in known]
+        if own:
+            self._record_candidates(own)
+        self.state.follow(self.store)
+        return self
+
+    def close(self) -> None:
+        """Stop work in progress and release the models and the database. Idempotent."""
+        for _, future in self._in_flight.values():
+            future.cancel()
+        self._in_flight.clear()
+        for model in self.parts.models:
+            try:
+                self._engine.run(model.close())
+            except (PalateError, RuntimeError):
+                continue  # a model that cannot even close must not keep the database open
+        self._engine.close()
+        self.store.close()
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:
+    return {"config": "", "settings": dict(settings), "guidelines": guidelines}
+
+
+def _input_json(item: Input) -> dict[str, Json]:
+    return {
+        "id": item.id,
+        "text": item.text,
+        "references": list(item.references),
+        "fields": dict(item.fields),
+    }
+
+
+def _candidate_json(candidate: Candidate) -> dict[str, Json]:
+    lineage = candidate.lineage
+    return {
+        "id": candidate.id,
+        "text": candidate.text,
+        "parts": dict(candidate.parts),
+        "lineage": {
+            "origin": lineage.origin,
+            "parents": list(lineage.parents),
+            "model": lineage.model,
+            "detail": dict(lineage.detail),
+        },
+    }

@@ -1,0 +1,37 @@
+"""A target from a plain Python function, for notebooks and tests."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from palate.types import Candidate, Input, Response
+
+__all__ = ["FunctionTarget"]
+
+
+class FunctionTarget:
+    """Responds by calling ``function(prompt, input)`` in a thread of its own.
+
+    Args:
+        function: Takes the candidate's text and the input's text and returns the answer as markdown. What
+            it raises becomes a failed response, which is recorded, shown to nobody and never learnt from.
+    """
+
+    def __init__(self, function: Callable[[str, str], str]) -> None:
+        self._function = function
+
+    async def respond(self, candidate: Candidate, input: Input) -> Response:
+        """Call the function."""
+        started = time.monotonic()
+        try:
+            answer = await asyncio.to_thread(self._function, candidate.text, input.text)
+        except Exception as error:
+            return Response("text", "", failed=f"{type(error).__name__}: {error}")
+        seconds = time.monotonic() - started
+        if not isinstance(answer, str) or not answer.strip():
+            return Response("text", "", seconds, failed=f"the function returned {answer!r}, not a text")
+        return Response("text", answer, seconds)
+
+    def features_text(self, candidate: Candidate) -> str:
+        """The prompt itself."""
+        return candidate.text

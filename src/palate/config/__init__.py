@@ -1,0 +1,38 @@
+"""The study file: read, checked, explained. Every mistake in it is one line that says what to do."""
+
+from palate.config._data import load_examples, load_inputs, load_prompts
+from palate.config._diff import diff
+from palate.config._read import parse_config, read_config
+from palate.config._schema import json_schema
+from palate.config._tables import (
+    BudgetTable,
+    ExamplesTable,
+    InputsTable,
+    ModelTable,
+    PageTable,
+    PromptsTable,
+    ProposersTable,
+    StrategyTable,
+    StudyConfig,
+    StudyTable,
+)
+
+__all__ = [
+    "BudgetTable",
+    "ExamplesTable",
+    "InputsTable",
+    "ModelTable",
+    "PageTable",
+    "PromptsTable",
+    "ProposersTable",
+    "StrategyTable",
+    "StudyConfig",
+    "StudyTable",
+    "diff",
+    "json_schema",
+    "load_examples",
+    "load_inputs",
+    "load_prompts",
+    "parse_config",
+    "read_config",
+]

@@ -1,0 +1,161 @@
+"""What no single key can tell: keys that exclude or need each other, and names that must be registered."""
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import final
+
+from palate.config._tables import ExamplesTable, InputsTable, ModelTable, PromptsTable, StudyConfig
+from palate.errors import ConfigError, NotFoundError, nearest
+from palate.registry import look_up, parts
+from palate.targets import InstructionTarget, placeholders
+from palate.types import Array, Candidate, Capabilities, Completion, Request
+
+__all__ = ["check"]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check(config: StudyConfig) -> None:
+    """Check what several keys say together.
+
+    Raises:
+        ConfigError: Naming the table and the keys.
+    """
+    _one_source("inputs", config.inputs)
+    if config.examples is not None:
+        _one_source("examples", config.examples)
+    _check_prompts(config.prompts)
+    _check_examples(config)
+    models = {"model": config.model, "proposer_model": config.proposer_model, "embedding": config.embedding}
+    for table, part in models.items():
+        if part is not None:
+            _check_model(table, part)
+    _check_strategy(config)
+    _check_proposers(config)
+
+
+def _one_source(table: str, given: InputsTable | ExamplesTable) -> None:
+    if given.inline is None and given.path is None:
+        raise ConfigError(f"[{table}] has neither inline nor path; give exactly one of them")
+    if given.inline is not None and given.path is not None:
+        raise ConfigError(f"[{table}] has both inline and path; give exactly one of them")
+    if given.inline is not None and not given.inline:
+        raise ConfigError(f"[{table}] inline is empty; give at least one entry")
+
+
+def _check_prompts(prompts: PromptsTable) -> None:
+    if prompts.list is not None and prompts.path is not None:
+        raise ConfigError("[prompts] has both list and path; give at most one of them")
+    if prompts.column is not None and prompts.path is None:
+        raise ConfigError("[prompts] column needs path, the file that has the column")
+    _check_placement(prompts)
+
+
+def _check_placement(prompts: PromptsTable) -> None:
+    try:
+        target = InstructionTarget(
+            _Nobody(),
+            placement=prompts.placement,
+            template=prompts.template,
+            temperature=prompts.temperature,
+            max_tokens=prompts.max_tokens,
+        )
+        if prompts.placement == "template":
+            # Columns are not known before the inputs are read; every name is taken for one here.
+            target.check(Candidate.make(prompts.seed), placeholders(prompts.seed + (prompts.template or "")))
+    except ConfigError as error:
+        raise ConfigError(f"[prompts] {error}") from error
+
+
+def _check_examples(config: StudyConfig) -> None:
+    if config.examples is not None:
+        return
+    if "induction" in config.proposers.use:
+        raise ConfigError("[proposers] use has 'induction', which needs the table [examples]; add it")
+    if config.prompts.demonstrations:
+        raise ConfigError("[prompts] demonstrations needs the table [examples] to draw from; add it")
+
+
+def _check_model(table: str, part: ModelTable) -> None:
+    for key, value in part.options.items():
+        # The value is not repeated: it may be the key itself, pasted in the wrong place.
+        if key.endswith("_env") and not (isinstance(value, str) and _VARIABLE.fullmatch(value)):
+            raise ConfigError(
+                f"[{table}] {key} must be the name of an environment variable, such as 'OPENAI_API_KEY'; "
+                "never write a key into the file"
+            )
+    _check_name("models", f"[{table}] kind", part.kind)
+    _check_options(f"[{table}]", _parameters("models", part.kind), part.options)
+
+
+def _check_strategy(config: StudyConfig) -> None:
+    table = config.strategy
+    if table.name == "default":
+        return
+    _check_name("strategies", "[strategy] name", table.name)
+    _check_options("[strategy]", _parameters("strategies", table.name), table.options)
+
+
+def _check_proposers(config: StudyConfig) -> None:
+    names = config.proposers.use
+    for name in names:
+        _check_name("proposers", "[proposers] use", name)
+    for key, value in config.proposers.options.items():
+        if isinstance(value, Mapping):
+            if key not in names:
+                raise ConfigError(f"[proposers.{key}]: no such proposer in use; {nearest(key, names)}")
+            _check_options(f"[proposers.{key}]", _parameters("proposers", key), value)
+            continue
+        for name in names:
+            known = _parameters("proposers", name)
+            if known is not None and key not in known:
+                raise ConfigError(
+                    f"[proposers] {key}: proposer {name!r} has no such option; {nearest(key, known)}; "
+                    f"an option of one proposer alone stands in a table such as [proposers.{name}]"
+                )
+
+
+def _check_name(group: str, where: str, name: str) -> None:
+    known = [part.name for part in parts(group)]
+    if group == "strategies":
+        known.append("default")
+    if name not in known:
+        raise ConfigError(f"{where} is {name!r}; {nearest(name, known)}")
+
+
+def _parameters(group: str, name: str) -> list[str] | None:
+    """Names of a maker's options; ``None`` when it takes any."""
+    try:
+        given = inspect.signature(look_up(group, name)).parameters.values()
+    except NotFoundError as error:
+        raise ConfigError(str(error)) from error
+    if any(p.kind is p.VAR_KEYWORD for p in given):
+        return None
+    return [p.name for p in given if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _check_options(where: str, known: list[str] | None, options: Iterable[str]) -> None:
+    for key in options:
+        if known is not None and key not in known:
+            raise ConfigError(f"{where} {key}: unknown key; {nearest(key, known)}")
+
+
+@final
+class _Nobody:
+    """A model that is never asked: it stands in where only the prompt's place is checked."""
+
+    name = "nobody"
+    capabilities = Capabilities()
+
+    async def generate(self, request: Request) -> Completion:
+        raise NotImplementedError
+
+    async def embed(self, texts: Sequence[str]) -> Array:
+        raise NotImplementedError
+
+    async def score(self, request: Request, continuation: str) -> Array:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,256 @@
+"""The tables of a study file, as frozen models that know their own limits.
+
+Each class is one ``[table]``; the descriptions become the JSON Schema that editors read, so what a user
+sees while typing and what is enforced cannot drift apart.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
+
+__all__ = [
+    "BudgetTable",
+    "ExamplesTable",
+    "InputsTable",
+    "ModelTable",
+    "PageTable",
+    "PromptsTable",
+    "ProposersTable",
+    "StrategyTable",
+    "StudyConfig",
+    "StudyTable",
+]
+
+MAX_CANDIDATES = 10_000
+
+Row: TypeAlias = "str | dict[str, JsonValue]"
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+
+
+class _Table(BaseModel):
+    # Strict: "30" is a text, not a number; a silent conversion hides the user's mistake.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class _OpenTable(_Table):
+    model_config = ConfigDict(extra="allow")
+    # The annotation tells pydantic what extra keys may hold; init=False keeps it out of the constructor.
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """The keys beyond the named ones: options of the part itself."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class StudyTable(_Table):
+    """The study as a whole."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "study"
+    """What the study is called on the page and in reports."""
+    guidelines: str = ""
+    """What raters should look for, as Markdown; shown beside every duel."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of every random draw of the study."""
+    candidates: Annotated[int, Field(ge=2, le=MAX_CANDIDATES)] = 30
+    """How many prompts compete, with the seed prompt and your own list among them."""
+    database: Text | None = None
+    """The file that remembers everything; by default it stands beside the study file, ending in `.db`."""
+
+
+class ModelTable(_OpenTable):
+    """A model and its own options."""
+
+    kind: Text
+    """Which model, by its registered name; `palate list` shows them. Further keys are its options."""
+
+
+class InputsTable(_Table):
+    """What the prompts are tried on. Give exactly one of `inline` and `path`."""
+
+    inline: Annotated[tuple[Row, ...], Field(strict=False)] | None = None
+    """The inputs themselves: texts, or tables with a column for the text."""
+    path: Text | None = None
+    """A `.txt` file (an input a line), `.csv`, `.jsonl`, or the folder of a Hugging Face data set."""
+    column: Text | None = None
+    """The column that holds the text; by default `input`, `text`, or the only one."""
+    reference_column: Text | None = None
+    """The column that holds accepted answers (a text or a list); only simulated judges read it."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many rows."""
+
+
+class PromptsTable(_Table):
+    """The prompt that you start from, and where a prompt goes."""
+
+    seed: Text
+    """The prompt that you use today; always a candidate."""
+    list: Texts | None = None
+    """Further prompts of your own. Give at most one of `list` and `path`."""
+    path: Text | None = None
+    """A file of further prompts: `.txt` (one a line), `.csv` or `.jsonl`."""
+    column: Text | None = None
+    """The column of `path` that holds the prompt; by default `prompt`, `text`, or the only one."""
+    placement: Literal["system", "template"] = "system"
+    """Whether a prompt is the system message, or fills `{{prompt}}` in `template`."""
+    template: Text | None = None
+    """The user's message, with `{{input}}` in it, and `{{prompt}}` where the placement is `template`."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Sampling temperature of the answers that people compare; 0 always picks the likeliest word."""
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    """Longest answer, in tokens."""
+    demonstrations: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many of `[examples]` each generated candidate shows to the model."""
+
+
+class ExamplesTable(_Table):
+    """Inputs with the outputs that are wanted for them, from which prompts are induced."""
+
+    inline: Annotated[tuple[dict[str, JsonValue], ...], Field(strict=False)] | None = None
+    """The examples themselves, as tables with an input and an output."""
+    path: Text | None = None
+    """A `.csv` or `.jsonl` file, or the folder of a Hugging Face data set."""
+    input_column: Text = "input"
+    """The column that holds the input."""
+    output_column: Text = "output"
+    """The column that holds the wanted output."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many rows."""
+
+
+class ProposersTable(_OpenTable):
+    """Where new candidates come from. Other keys are options of the proposers.
+
+    A table named like a proposer (``[proposers.rephrase]``) holds options of that one alone.
+    """
+
+    use: Texts = ("rephrase",)
+    """Which proposers, by name; by default `rephrase`, and `induction` too when there are examples."""
+
+    def options_of(self, name: str) -> dict[str, JsonValue]:
+        """Options of one proposer: the shared keys, overruled by the table that bears its name."""
+        shared = {key: value for key, value in self.options.items() if not isinstance(value, dict)}
+        own = self.options.get(name)
+        return {**shared, **(own if isinstance(own, dict) else {})}
+
+
+class StrategyTable(_OpenTable):
+    """Which two prompts to compare next."""
+
+    name: Text = "default"
+    """The strategy, by its registered name; `palate list` shows them. Further keys are its options."""
+
+
+class BudgetTable(_Table):
+    """Limits; a call that could pass one is not sent. What is not limited is left out."""
+
+    calls: Annotated[int, Field(ge=1)] | None = None
+    """Calls to paid or local models."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens, in and out together."""
+    cost: Annotated[float, Field(gt=0)] | None = None
+    """Money in US dollars; needs known prices."""
+    votes: Annotated[int, Field(ge=1)] | None = None
+    """Votes after which the study is done."""
+
+
+class PageTable(_Table):
+    """The page that people vote on."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port on the loopback address; 0 takes a free one."""
+
+
+class StudyConfig(_Table):
+    """A whole study file. Made by :func:`palate.config.read_config`."""
+
+    study: StudyTable = StudyTable()
+    model: ModelTable
+    proposer_model: ModelTable | None = None
+    """A stronger model that writes candidates; by default the study's own."""
+    embedding: ModelTable = ModelTable(kind="wordllama")
+    """The model whose embeddings of prompts the strategy learns on."""
+    inputs: InputsTable
+    prompts: PromptsTable
+    examples: ExamplesTable | None = None
+    proposers: ProposersTable = ProposersTable()
+    strategy: StrategyTable = StrategyTable()
+    budget: BudgetTable = BudgetTable()
+    page: PageTable = PageTable()
+
+    _path: Path = PrivateAttr(default=Path("study.toml"))
+    _source: str = PrivateAttr(default="")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _examples_call_for_induction(cls, tables: object) -> object:
+        # Here and not where it is used, so that the settings which are stored say which proposers ran.
+        if not isinstance(tables, dict) or not tables.get("examples"):
+            return tables
+        proposers = tables.get("proposers", {})
+        if not isinstance(proposers, dict) or "use" in proposers:
+            return tables
+        return {**tables, "proposers": {"use": ["rephrase", "induction"], **proposers}}
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, JsonValue], *, path: Path = Path("study.toml")
+    ) -> "StudyConfig":
+        """Take up again what :meth:`settings` wrote; relative paths start at the folder of ``path``."""
+        # JSON knows no absent key: what was not set is null there, and leaving it out means the same.
+        given = {table: _without_nulls(keys) for table, keys in settings.items() if keys is not None}
+        return cls.model_validate(given, context={"path": path, "source": ""})
+
+    def model_post_init(self, context: Mapping[str, Any] | None, /) -> None:
+        """Remember the file that this came from."""
+        if context:
+            self._path = context["path"]
+            self._source = context["source"]
+
+    @property
+    def path(self) -> Path:
+        """The study file."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from."""
+        return self._path.parent
+
+    @property
+    def source(self) -> str:
+        """The text of the study file."""
+        return self._source
+
+    @property
+    def database_path(self) -> Path:
+        """Where the study's database is or will be."""
+        return self.folder / self.study.database if self.study.database else self._path.with_suffix(".db")
+
+    def settings(self) -> dict[str, JsonValue]:
+        """Everything that was decided, defaults included, as JSON."""
+        return self.model_dump(mode="json")
+
+    def options(self, table: ModelTable | StrategyTable) -> dict[str, JsonValue]:
+        """Options of a part, with a relative ``path`` that exists beside the study file made absolute."""
+        return self._resolved(table.options)
+
+    def proposer_options(self, name: str) -> dict[str, JsonValue]:
+        """Options of one proposer."""
+        return self._resolved(self.proposers.options_of(name))
+
+    def _resolved(self, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        path = options.get("path")
+        if isinstance(path, str) and (self.folder / path).exists():
+            # Otherwise the part decides: it may be a name that it looks up elsewhere.
+            return {**options, "path": str((self.folder / path).resolve())}
+        return options
+
+
+def _without_nulls(keys: JsonValue) -> JsonValue:
+    return {k: v for k, v in keys.items() if v is not None} if isinstance(keys, dict) else keys

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from palate.config import ModelTable, StudyConfig, load_examples, load_inputs, load_prompts
-from palate.errors import ConfigError
+from palate.errors import ConfigError, PalateError
 from palate.models import Budget, Ledger, MeteredModel
 from palate.proposers import own_candidates
 from palate.registry import make
@@ -32,12 +32,13 @@ __all__ = ["Parts", "assemble", "parts_from_python"]
 class Parts(NamedTuple):
     """Everything that a study is made of.
 
-    ``target`` is ``None`` for a study that was made in Python and is opened only to be read.
+    ``target`` is ``None`` for a study that is opened only to be read; ``target_missing`` says why.
     ``target_key`` is the hash of everything but candidate and input that shapes a response.
     ``repeatable`` asks for sides and identifiers drawn from ``seed``.
     """
 
     target: Target | None
+    target_missing: str
     target_key: str
     embedder: Model
     proposers: tuple[Proposer, ...]
@@ -60,75 +61,83 @@ class Parts(NamedTuple):
         return self.target.features_text(candidate) if self.target else candidate.text
 
 
-def assemble(config: StudyConfig, cache: CompletionCache) -> Parts:
+def assemble(config: StudyConfig, cache: CompletionCache, *, reading: bool = False) -> Parts:
     """Build the parts that a study file names.
 
     Args:
         config: The study file, read and checked.
         cache: Where paid answers are kept.
+        reading: The study is opened from its database: its inputs and candidates are there already, so no
+            file is read again, nothing is proposed, and a model that cannot be built (no key, say) is an
+            error only once it is needed.
 
     Raises:
         ConfigError: An unknown part or option, with the nearest name.
         InputError: The inputs or examples cannot be read.
     """
     ledger = Ledger(Budget(config.budget.calls, config.budget.tokens, config.budget.cost))
+    models: list[Model] = []
 
     def metered(table: ModelTable) -> Model:
-        return MeteredModel(make("models", table.kind, table.options), cache=cache, ledger=ledger)
+        model = MeteredModel(make("models", table.kind, config.options(table)), cache=cache, ledger=ledger)
+        models.append(model)
+        return model
 
-    target_model = metered(config.model)
-    proposer_model = metered(config.proposer_model) if config.proposer_model else target_model
     embedder = metered(config.embedding)
-    prompts = config.prompts
-    target: Target = make(
-        "targets",
-        "instruction",
-        {},
-        model=target_model,
-        placement=prompts.placement,
-        template=prompts.template,
-        temperature=prompts.temperature,
-        max_tokens=prompts.max_tokens,
+    target, missing = None, ""
+    try:
+        model = metered(config.model)
+        target = _target(config, model)
+        proposers = () if reading else _proposers(config, model, metered)
+    except PalateError as error:
+        if not reading:
+            raise
+        proposers, missing = (), str(error)
+    return Parts(
+        target=target,
+        target_missing=missing,
+        target_key=digest({"model": config.settings()["model"], **_placement(config)}),
+        embedder=embedder,
+        proposers=proposers,
+        own=() if reading else tuple(own_candidates(config.prompts.seed, load_prompts(config))),
+        inputs=() if reading else tuple(load_inputs(config)),
+        examples=() if reading else tuple(load_examples(config)),
+        guidelines=config.study.guidelines,
+        settings=config.settings(),
+        strategy=config.strategy.name,
+        strategy_options=config.options(config.strategy),
         seed=config.study.seed,
+        wanted=config.study.candidates,
+        max_votes=config.budget.votes,
+        ledger=ledger,
+        models=tuple(models),
     )
-    own = own_candidates(prompts.seed, load_prompts(config))
-    examples = load_examples(config)
-    proposers = tuple(
-        make(
-            "proposers",
-            name,
-            config.proposers.options,
-            model=proposer_model,
-            seed_prompt=prompts.seed,
-            demonstrations=prompts.demonstrations,
-        )
-        for name in config.proposers.use
-    )
-    shaping: Json = {
-        "model": {"kind": config.model.kind, "options": dict(config.model.options)},
+
+
+def _placement(config: StudyConfig) -> dict[str, Json]:
+    prompts = config.prompts
+    return {
         "placement": prompts.placement,
         "template": prompts.template,
         "temperature": prompts.temperature,
         "max_tokens": prompts.max_tokens,
         "seed": config.study.seed,
     }
-    return Parts(
-        target=target,
-        target_key=digest(shaping),
-        embedder=embedder,
-        proposers=proposers,
-        own=tuple(own),
-        inputs=tuple(load_inputs(config)),
-        examples=tuple(examples),
-        guidelines=config.study.guidelines,
-        settings=config.settings(),
-        strategy=config.strategy.name,
-        strategy_options=config.strategy.options,
-        seed=config.study.seed,
-        wanted=config.study.candidates,
-        max_votes=config.budget.votes,
-        ledger=ledger,
-        models=tuple({id(m): m for m in (target_model, proposer_model, embedder)}.values()),
+
+
+def _target(config: StudyConfig, model: Model) -> Target:
+    return make("targets", "instruction", {}, model=model, **_placement(config))
+
+
+def _proposers(
+    config: StudyConfig, model: Model, metered: Callable[[ModelTable], Model]
+) -> tuple[Proposer, ...]:
+    if config.proposer_model is not None:
+        model = metered(config.proposer_model)
+    demonstrations = config.prompts.demonstrations
+    return tuple(
+        make("proposers", name, config.proposer_options(name), model=model, demonstrations=demonstrations)
+        for name in config.proposers.use
     )
 
 
@@ -163,6 +172,7 @@ def parts_from_python(
     votes, seed = settings.get("votes"), settings.get("seed", 0)
     return Parts(
         target=target,
+        target_missing="this study was made in Python; open it with Study.create and its target",
         target_key=digest(["python", settings.get("strategy")]),
         embedder=embedder,
         proposers=(),

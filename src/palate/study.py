@@ -128,8 +128,11 @@ class Study:
                         EventKind.CONFIG_CHANGED, _created(config.settings(), config.study.guidelines)
                     )
             elif state.settings and "python" not in state.settings:
-                config = StudyConfig.from_settings(state.settings)
-            parts = assemble(config, store) if config else parts_from_python(store, state.settings)
+                config = StudyConfig.from_settings(state.settings, path=path)
+            if config is None:
+                parts = parts_from_python(store, state.settings)
+            else:
+                parts = assemble(config, store, reading=path.suffix != ".toml")
             return cls(store, parts._replace(repeatable=repeatable))._registered()
         except BaseException:
             store.close()
@@ -225,7 +228,7 @@ class Study:
     async def _respond(self, candidate: Candidate, input: Input) -> Response:
         """The stored response, or a new one; the same response is never produced twice at once."""
         if self.parts.target is None:
-            raise ConfigError("this study was made in Python; open it with Study.create and its target")
+            raise ConfigError(self.parts.target_missing)
         key = digest([self.parts.target_key, candidate.id, input.id, input.text])
         stored = self.store.get_response_by_key(key)
         if stored is not None:

@@ -1,0 +1,165 @@
+"""From what a model answered to the prompt that it meant.
+
+Models asked for a prompt wrap it: in "Sure! Here is a rephrased version:", in quotes, in a markdown
+fence, under a label, as the first of five options, before a note. A wrapping that stayed would be
+optimised along with the prompt, so it is taken off; what is then no prompt is refused, and the caller
+draws again. A marker that the parent prompt has itself is no wrapping and stays.
+"""
+
+import re
+
+from palate.types import Completion
+
+__all__ = ["clean", "clean_completion", "likeness", "placeholder_tail", "usable"]
+
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
+_META_WORDS = (
+    r"here(?:'s| is| are)|sure|certainly|of course|okay|rephras\w*|reworded|rewritten|rewrite of"
+    r"|paraphrase\w*|(?:new|improved|another|possible|alternative) (?:version|instruction|prompt|wording)s?"
+    r"|the (?:new |rephrased |original )?(?:instruction|prompt|task)s? (?:was|is|could be|might be|would be)"
+)
+_META_LEAD = re.compile(
+    rf"^(?:[^\n.:!?]{{0,40}}[.!?,]\s+)?[^\n:.]{{0,60}}\b(?:{_META_WORDS})\b[^\n:]{{0,120}}:\s*", re.I
+)
+_PLEASANTRY = re.compile(r"^(?:sure|certainly|of course|okay|absolutely)(?: thing)?\s*[!.,]\s*", re.I)
+_LABEL = re.compile(
+    r"^\W{0,4}(?:(?:new|rephrased|reworded|rewritten|improved|possible|my)\s+)?"
+    r"(?:instructions?|prompts?|system prompt|version|paraphrase|answer|option(?: \w)?)\W{0,4}:\W{0,3}?\s*",
+    re.I,
+)
+_OPTION = re.compile(r"^\s*(?:option\s+\w+\s*[:.)]|version\s+\d+\s*[:.)]|\d+\s*[.):]|[-*•])\s+", re.I)
+_TRAILING = re.compile(
+    r"^\W{0,4}(?:note|explanation|reason(?:ing)?|rationale|inputs?|outputs?|examples?|original instruction)\b"
+    r"[^\n:]{0,20}:|^(?:this|the) (?:instruction|prompt|version|rephras\w+)\b"
+    r"|^(?:i hope|let me know|i have|i've)\b"
+    r"|^\(?note that\b|^or\W*$|^-{3,}$",
+    re.I,
+)
+_QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "`": "`", "„": "“"}
+_REFUSAL = re.compile(
+    r"^(?:i'?m sorry|i am sorry|sorry,|i can(?:not|'t)|i am unable|i'm unable|as an ai)\b", re.I
+)
+_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
+
+
+def clean(answer: str, *, parent: str = "") -> str:
+    r"""Take the wrapping off an answer.
+
+    Args:
+        answer: What the model said.
+        parent: The prompt it was made from; markers that stand in it are left alone.
+
+    Returns:
+        The prompt, or the empty string if nothing is left.
+
+    Example:
+        >>> clean('Sure! Here is a rephrased version:\n\n"Name the opposite."\n\nNote: it is shorter.')
+        'Name the opposite.'
+    """
+    text = _unfence(answer.replace("\r\n", "\n").strip(), parent)
+    before = None
+    while text != before:  # wrappings nest: a label in quotes after a remark
+        before = text
+        text = _PLEASANTRY.sub("", text, count=1)
+        text = _strip_lead(text, parent)
+        text = _first_option(text, parent)
+        text = _cut_tail(text, parent)
+        text = _unquote(text)
+    return text
+
+
+def clean_completion(completion: Completion, *, parent: str = "") -> str:
+    """As :func:`clean`; empty if the model refused or was cut off in the middle of the prompt."""
+    if completion.finish == "refused":
+        return ""
+    text = clean(completion.text, parent=parent)
+    cut_off = completion.finish == "length" and completion.text.rstrip().endswith(text)
+    return "" if cut_off else text
+
+
+def placeholder_tail(seed: str) -> str:
+    r"""The placeholders of a seed prompt, as the end of a prompt that was made without it.
+
+    Example:
+        >>> placeholder_tail("Translate {{input}} into French.")
+        '\n\n{{input}}'
+    """
+    found = tuple(dict.fromkeys(_PLACEHOLDER.findall(seed)))
+    return "\n\n" + "\n".join(found) if found else ""
+
+
+def usable(text: str, *, longest: int, parent: str = "", not_one_of: frozenset[str] = frozenset()) -> bool:
+    """Decide whether a cleaned answer can be a prompt.
+
+    Args:
+        text: The outcome of :func:`clean`.
+        longest: Most characters that a prompt may have.
+        parent: The prompt it was made from; its ``{{placeholders}}`` must all be there, and no others.
+        not_one_of: Likenesses (:func:`likeness`) of texts that the model may only have repeated, such as
+            the outputs of the examples that it was shown.
+    """
+    return (
+        sum(letter.isalpha() for letter in text) >= 3
+        and len(text) <= longest
+        and not _REFUSAL.match(text)
+        and set(_PLACEHOLDER.findall(text)) == set(_PLACEHOLDER.findall(parent))
+        and likeness(text) not in not_one_of
+    )
+
+
+def likeness(text: str) -> str:
+    """What two prompts share if they differ in case, spaces and punctuation only.
+
+    Example:
+        >>> likeness("Name the  opposite.") == likeness("name the opposite")
+        True
+    """
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _unfence(text: str, parent: str) -> str:
+    found = None if "```" in parent else _FENCE.search(text)
+    return found[1].strip() if found and found[1].strip() else text
+
+
+def _strip_lead(text: str, parent: str) -> str:
+    for pattern in (_META_LEAD, _LABEL):
+        found = pattern.match(text)
+        if found and found.end() < len(text) and not _has_marker(parent, found[0]):
+            text = text[found.end() :].strip()
+    return text
+
+
+def _has_marker(parent: str, marker: str) -> bool:
+    return marker.strip().casefold() in parent.casefold()
+
+
+def _first_option(text: str, parent: str) -> str:
+    # A prompt may hold a list of its own; a chain of options is a text that begins with one.
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) < 1 or _OPTION.match(parent):
+        return text
+    marked = _OPTION.match(lines[0])
+    return lines[0][marked.end() :].strip() if marked else text
+
+
+def _cut_tail(text: str, parent: str) -> str:
+    lines = text.split("\n")
+    for index, line in enumerate(lines[1:], start=1):
+        found = _TRAILING.match(line.strip())
+        if found and not _has_marker(parent, found[0]):
+            return "\n".join(lines[:index]).strip()
+    return text
+
+
+def _unquote(text: str) -> str:
+    if text.startswith("**") and text.endswith("**") and text.count("**") == 2:
+        return text[2:-2].strip()
+    closing = _QUOTES.get(text[:1])
+    if closing is None:
+        return text
+    end = text.find(closing, 1)
+    # A quoted prompt ends the answer or its line; a prompt may begin with a quoted word.
+    if end > 1 and (end == len(text) - 1 or text[end + 1] == "\n"):
+        return text[1:end].strip()
+    return text

@@ -13,6 +13,8 @@ from palate.types import Array, Candidate, Capabilities, Completion, Request
 
 __all__ = ["check"]
 
+# What Palate hands to makers itself; a study file cannot set these.
+_SUPPLIED = frozenset({"model", "demonstrations", "seed_prompt", "features", "seed"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -111,8 +113,8 @@ def _check_proposers(config: StudyConfig) -> None:
             known = _parameters("proposers", name)
             if known is not None and key not in known:
                 raise ConfigError(
-                    f"[proposers] {key}: proposer {name!r} has no such option; {nearest(key, known)}; "
-                    f"an option of one proposer alone stands in a table such as [proposers.{name}]"
+                    f"[proposers] {key}: proposer {name!r} has no such option (one that only "
+                    f"another has goes in a table such as [proposers.rephrase]); {nearest(key, known)}"
                 )
 
 
@@ -132,7 +134,9 @@ def _parameters(group: str, name: str) -> list[str] | None:
         raise ConfigError(str(error)) from error
     if any(p.kind is p.VAR_KEYWORD for p in given):
         return None
-    return [p.name for p in given if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    supplied = frozenset[str]() if group == "models" else _SUPPLIED
+    named = (p.name for p in given if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+    return [name for name in named if name not in supplied]
 
 
 def _check_options(where: str, known: list[str] | None, options: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from palate.config._tables import ExamplesTable, InputsTable, StudyConfig
 from palate.errors import InputError
 from palate.types import Example, Input, digest
 
-__all__ = ["load_examples", "load_inputs", "load_prompts"]
+__all__ = ["columns_of", "load_examples", "load_inputs", "load_prompts"]
 
 
 def load_inputs(config: StudyConfig) -> list[Input]:
@@ -77,6 +77,15 @@ def load_prompts(config: StudyConfig) -> list[str]:
         column = choose_column(rows, table.column, key="[prompts] column", usual=("prompt", "text"))
         own = [_text(rows, number, row, column) for number, row in rows.numbered]
     return list(dict.fromkeys((table.seed, *own)))
+
+
+def columns_of(path: Path) -> tuple[str, ...]:
+    """The columns of a data file, for asking which to use.
+
+    Raises:
+        InputError: As for :func:`load_inputs`.
+    """
+    return read_rows(path, what="inputs", limit=1).columns
 
 
 def _rows(name: str, table: InputsTable | ExamplesTable, folder: Path) -> Rows:

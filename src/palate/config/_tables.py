@@ -126,7 +126,7 @@ class ExamplesTable(_Table):
 class ProposersTable(_OpenTable):
     """Where new candidates come from. Other keys are options of the proposers.
 
-    A table named like a proposer (``[proposers.rephrase]``) holds options of that one alone.
+    A table named like a proposer (`[proposers.rephrase]`) holds options of that one alone.
     """
 
     use: Texts = ("rephrase",)

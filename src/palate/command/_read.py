@@ -1,0 +1,204 @@
+"""The verbs that read: they change nothing, and each can print JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palate.command._say import clean, one_line, percent, print_json, say
+from palate.command._session import AsJson, StudyPath, open_existing
+from palate.errors import ConfigError, NotFoundError, nearest
+
+if TYPE_CHECKING:
+    from palate.store import StudyState
+    from palate.types import Belief, Json
+
+__all__ = ["register"]
+
+FORMATS = ("trl", "trl-conversational", "openai-dpo", "arena", "jsonl", "csv", "hf")
+STUDY = Path("study.toml")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("status")(status)
+    app.command("best")(best)
+    app.command("report")(report)
+    app.command("export")(export)
+    app.command("list")(list_parts)
+    app.command("schema")(schema)
+
+
+def _study(path: Path) -> "tuple[StudyState, Belief | None]":
+    from palate.store import StudyState
+
+    with open_existing(path) as store:
+        state = StudyState()
+        state.follow(store)
+        return state, store.belief()
+
+
+def _name(state: "StudyState", path: Path) -> str:
+    study = state.settings.get("study")
+    return str(study["name"]) if isinstance(study, dict) and study.get("name") else path.stem
+
+
+def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
+    """Print how far a study has come."""
+    from collections import Counter
+
+    state, belief = _study(study)
+    verdicts = Counter(str(vote.verdict) for vote in state.votes)
+    judges = Counter(vote.judge for vote in state.votes)
+    taught = sum(vote.verdict.teaches for vote in state.votes)
+    learnt = belief.votes if belief else 0
+    if as_json:
+        from palate.command._summary import belief_json
+
+        told: dict[str, Json] = {
+            "name": _name(state, study),
+            "candidates": len(state.candidates),
+            "withdrawn": len(state.withdrawn),
+            "inputs": len(state.inputs),
+            "votes": len(state.votes),
+            "votes_that_teach": taught,
+            "votes_learnt_from": learnt,
+            "verdicts": dict(sorted(verdicts.items())),
+            "judges": dict(sorted(judges.items())),
+            "closed": state.closed,
+            "best": belief_json(state, belief),
+        }
+        print_json(told)
+        return
+    say(clean(_name(state, study)))
+    withdrawn = f" ({len(state.withdrawn)} withdrawn)" if state.withdrawn else ""
+    say(f"  prompts    {len(state.candidates)}{withdrawn}")
+    say(f"  inputs     {len(state.inputs)}")
+    said = ", ".join(
+        f"{count} {clean(verdict).replace('_', ' ')}" for verdict, count in verdicts.most_common()
+    )
+    say(f"  votes      {len(state.votes)}{f' ({said})' if said else ''}")
+    if learnt < taught:
+        say(f"  learnt     from {learnt} of {taught}; palate run learns from the rest")
+    if belief is not None and belief.standings:
+        say(f"  best       {one_line(state.candidates[belief.best].text)}")
+        say(f"  sure       {percent(belief.standings[0].p_best)}")
+        say(f"  advice     {clean(belief.reason)}")
+    say(f"  state      {'closed: ' + clean(state.closed) if state.closed is not None else 'open'}")
+
+
+def best(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
+    """Print the best prompt, and nothing else unless --json asks for it."""
+    state, belief = _study(study)
+    if as_json:
+        from palate.command._summary import belief_json
+
+        print_json(belief_json(state, belief))
+        return
+    if belief is None or belief.best not in state.candidates:
+        raise NotFoundError(
+            f"no votes yet, so no prompt of {str(study)!r} is known to be better; vote with: palate run"
+        )
+    say(clean(state.candidates[belief.best].text))
+
+
+def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
+    """Print what was learnt, as Markdown."""
+    from palate.report import markdown_report
+
+    with open_existing(study) as store:
+        from palate.store import StudyState
+
+        state = StudyState()
+        state.follow(store)
+        belief, curve = store.belief(), list(store.belief_curve())
+    if as_json:
+        from palate.command._summary import belief_json
+
+        standings: list[Json] = [
+            {
+                "candidate": row.candidate_id,
+                "prompt": state.candidates[row.candidate_id].text,
+                "origin": state.candidates[row.candidate_id].lineage.origin,
+                "beats_seed": row.mean,
+                "interval": [row.low, row.high],
+                "probability_best": row.p_best,
+                "duels": row.votes,
+            }
+            for row in (belief.standings if belief else ())
+            if row.candidate_id in state.candidates
+        ]
+        told: dict[str, Json] = {
+            **belief_json(state, belief),
+            "name": _name(state, study),
+            "standings": standings,
+            "curve": [
+                {"votes": votes, "probability_best": p_best, "candidate": best_id, "beats_seed": win_rate}
+                for votes, p_best, best_id, win_rate in curve
+            ],
+        }
+        print_json(told)
+        return
+    say(clean(f"# {_name(state, study)}\n"))
+    say(clean(markdown_report(belief, state.candidates, cost="see the end of each run")).rstrip())
+
+
+def export(
+    study: StudyPath = STUDY,
+    format_: Annotated[str, typer.Option("--format", "-f", help=f"One of: {', '.join(FORMATS)}.")] = "jsonl",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file (or, for hf, the folder) to write.")
+    ] = None,
+    ties: Annotated[
+        str, typer.Option("--ties", help="What becomes of ties where a format has none: drop or both.")
+    ] = "drop",
+    as_json: AsJson = False,
+) -> None:
+    """Write the votes in a format that training tools read."""
+    if format_ not in FORMATS:
+        raise ConfigError(f"--format is {format_!r}; {nearest(format_, FORMATS)}")
+    if output is None:
+        raise ConfigError(
+            f"--output is missing; name the file to write, for example: --output votes.{_ending(format_)}"
+        )
+    from palate.store import export as write
+
+    with open_existing(study) as store:
+        told = write(store, format_, output, ties=ties)
+    del told, as_json
+
+
+def _ending(format_: str) -> str:
+    return {"csv": "csv", "hf": "data"}.get(format_, "jsonl")
+
+
+def list_parts(
+    group: Annotated[str | None, typer.Argument(help="Only this kind of part.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the parts that are installed, ours and others', with where they come from."""
+    from palate.registry import GROUPS, parts
+
+    groups = GROUPS if group is None else (group,)
+    found = {name: parts(name) for name in groups}
+    if as_json:
+        print_json(
+            {
+                name: [{"name": p.name, "package": p.package, "location": p.location} for p in listed]
+                for name, listed in found.items()
+            }
+        )
+        return
+    for name, listed in found.items():
+        if not listed:
+            continue
+        say(name)
+        for part in listed:
+            say(f"  {clean(part.name):<22}{clean(part.package):<14}{clean(part.location)}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors."""
+    from palate.config import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,266 @@
+"""``palate run``: a study from its file to a better prompt, by page, terminal or simulated judge."""
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palate.command._progress import progress
+from palate.command._say import console, note, one_line, say
+from palate.command._session import Session, session_of
+from palate.errors import ConfigError, PalateError
+
+if TYPE_CHECKING:
+    from palate.study import Study
+
+__all__ = ["Browser", "JudgeName", "Options", "Port", "Terminal", "Votes", "register", "run_study"]
+
+ME = "me"
+DEFAULT_VOTES = 30  # of a judge that is not a person, when neither --votes nor [budget] votes says
+
+JudgeName = Annotated[
+    str, typer.Option("--judge", help="Who votes: 'me', or a registered judge such as 'simulated'.")
+]
+Votes = Annotated[int | None, typer.Option("--votes", min=1, help="Stop after so many votes in this run.")]
+Terminal = Annotated[bool, typer.Option("--terminal", help="Vote here instead of in the browser.")]
+Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Whether to open the browser.")]
+JudgeOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge-option", metavar="KEY=VALUE", help="An option of the judge, such as scale=4; repeat it."
+    ),
+]
+Port = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="Port of the page; 0 takes a free one.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a study is run this time."""
+
+    judge: str = ME
+    votes: int | None = None
+    terminal: bool = False
+    browser: bool = True
+    port: int | None = None
+    yes: bool = False
+    judge_options: tuple[str, ...] = ()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("run")(run)
+
+
+def run(
+    ctx: typer.Context,
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")] = Path("study.toml"),
+    judge: JudgeName = ME,
+    judge_option: JudgeOptions = None,
+    votes: Votes = None,
+    terminal: Terminal = False,
+    browser: Browser = True,
+    port: Port = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Accept a changed study file without asking.")
+    ] = False,
+) -> None:
+    """Run a study: propose prompts, ask which answers are better, learn.
+
+    A study that exists is continued. Ctrl-C stops it at any time; nothing is lost.
+    """
+    session = session_of(ctx)
+    session.again = f"palate run {study}"
+    run_study(study, Options(judge, votes, terminal, browser, port, yes, tuple(judge_option or ())), session)
+
+
+def run_study(path: Path, options: Options, session: Session) -> None:
+    """Open or continue a study and collect votes.
+
+    Raises:
+        ConfigError: The study file or an option is wrong, or a change was not accepted.
+        PalateError: What the parts of the study could not do.
+    """
+    _check(path, options)
+    from palate.config import read_config
+    from palate.study import Study
+
+    config = read_config(path)
+    if config.database_path.is_file():
+        note(f"Continuing the study in {config.database_path}.")
+    if config.model.kind == "embedded":
+        fetch_if_missing()
+    person = options.judge == ME
+    accept = _asking(options)
+    with Study.open(path, exclusive=True, accept_changes=accept, repeatable=not person) as study:
+        if not person:
+            _judged(study, options, config.budget.votes)
+        elif options.terminal:
+            _in_terminal(study, options)
+        else:
+            _on_page(study, options, config.page.port, session)
+
+
+def _check(path: Path, options: Options) -> None:
+    if path.suffix != ".toml":
+        raise ConfigError(
+            f"{str(path)!r} is no study file; palate run takes a .toml file; write one with: palate init"
+        )
+    if options.judge != ME:
+        from palate.registry import look_up
+
+        look_up("judges", options.judge)
+        if options.terminal:
+            raise ConfigError(f"--terminal is for people; leave it out, or leave out --judge {options.judge}")
+    elif options.judge_options:
+        raise ConfigError("--judge-option is for other judges than people; name one with --judge")
+    elif options.votes is not None and not options.terminal:
+        raise ConfigError(
+            "--votes ends a run of --terminal or of another judge; on the page, set [budget] votes"
+        )
+
+
+def _asking(options: Options) -> Callable[[list[str]], bool]:
+    """Show what changed in the study file, and ask whether to go on with it."""
+
+    def accept(changes: list[str]) -> bool:
+        note("The study file has changed since this study was started:")
+        for line in changes:
+            note(f"  {one_line(line, 200)}")
+        if options.yes:
+            return True
+        return sys.stdin.isatty() and typer.confirm("Go on with the changes?", default=False, err=True)
+
+    return accept
+
+
+def fetch_if_missing() -> None:
+    """Fetch the embedded model's weights, with progress, unless they are there."""
+    from palate.models import fetch_weights, weights_path
+
+    if weights_path() is None:
+        with progress() as shown:
+            fetch_weights(progress=lambda stage, share: shown(stage, share, 1.0))
+
+
+def _judged(study: "Study", options: Options, budget: int | None) -> None:
+    from palate.registry import make
+
+    given_options = dict(_option(text) for text in options.judge_options)
+    judge = make("judges", options.judge, {"seed": study.parts.seed, **given_options})
+    if options.judge == "simulated" and not any(i.references for i in study.state.inputs.values()):
+        raise ConfigError(
+            "a simulated judge compares answers with references, and no input has one; "
+            "name their column as reference_column under [inputs]"
+        )
+    wanted = options.votes or budget or DEFAULT_VOTES
+    with progress() as shown:
+        study.prepare(shown)
+        given = study.run_judge(judge, wanted, lambda done: shown("votes", done, wanted))
+    if given < wanted:
+        note(f"The budget ended after {given} of {wanted} votes.")
+    _report(study)
+
+
+def _option(text: str) -> tuple[str, object]:
+    """``scale=4`` as the number 4, ``metric=exact`` as a text: values are TOML, or else plain words."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--judge-option is {text!r}; write KEY=VALUE, such as scale=4")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        return key, value
+
+
+def _in_terminal(study: "Study", options: Options) -> None:
+    from palate.command._keys import open_keys
+    from palate.command._terminal import VotingTerminal
+
+    with _Beside(study) as beside, open_keys() as keys:
+        screen = console()
+        VotingTerminal(study.store, screen, keys, beside.stop, judge=ME, limit=options.votes).run()
+    _report(study)
+
+
+def _on_page(study: "Study", options: Options, port: int, session: Session) -> None:
+    from palate.web import serve
+
+    def ready(link: str) -> None:
+        say(f"Vote here (the link works once): {link}")
+        note("Ctrl-C stops; every vote is saved at once.")
+        if options.browser:
+            _open_browser(link)
+
+    with _Beside(study) as beside:
+        try:
+            serve(
+                study.store,
+                port=port if options.port is None else options.port,
+                judge=ME,
+                on_ready=ready,
+                stop=beside.stop,
+                spent=lambda: study.spent,
+            )
+        except KeyboardInterrupt:
+            note("")
+    _report(study)
+    note(f"Go on at any time: {session.again}")
+
+
+def _open_browser(link: str) -> None:
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(link)
+    except webbrowser.Error:
+        opened = False
+    if not opened:
+        note("No browser could be opened; open the link yourself.")
+
+
+class _Beside:
+    """Learns on a thread of its own while people vote; its failure ends the voting and is raised here."""
+
+    def __init__(self, study: "Study") -> None:
+        self.stop = threading.Event()
+        self._study = study
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._learn, name="palate-learner", daemon=True)
+
+    def _learn(self) -> None:
+        try:
+            self._study.learn_forever(self.stop, on_notice=note)
+        except Exception as error:
+            self._failure = error
+        finally:
+            self.stop.set()
+
+    def __enter__(self) -> "_Beside":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+
+def _report(study: "Study") -> None:
+    from palate.command._summary import cost_words, summary
+
+    study.state.follow(study.store)
+    try:
+        belief = study.belief() if study.state.votes else None
+    except PalateError:
+        belief = None
+    say()
+    say(summary(study.state, belief, cost=cost_words(study.spent)))

@@ -1,0 +1,94 @@
+"""What was learnt, in words: the end of a run, and the reading verbs."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from palate.command._say import clean, one_line, percent
+
+if TYPE_CHECKING:
+    from palate.models import Spent
+    from palate.store import StudyState
+    from palate.types import Belief, Candidate, Json
+
+__all__ = ["belief_json", "cost_words", "seed_id", "summary"]
+
+
+def seed_id(candidates: "Mapping[str, Candidate]") -> str | None:
+    """The prompt that the study started from: of origin ``seed``, else the first; none without candidates."""
+    named = (c.id for c in candidates.values() if c.lineage.origin == "seed")
+    return next(named, next(iter(candidates), None))
+
+
+def cost_words(spent: "Spent") -> str:
+    """What was spent, in words; a price that is unknown stays unknown."""
+    calls = f"{spent.calls} {'call' if spent.calls == 1 else 'calls'}, {spent.tokens:,} tokens"
+    hits = f"; {spent.cache_hits} answers were paid for before" if spent.cache_hits else ""
+    if spent.cost is None:
+        known = f", at least ${spent.priced:.4f}" if spent.priced else ""
+        return f"unknown{known} ({calls}; {spent.unpriced_calls} of them without a known price{hits})"
+    return f"${spent.cost:.4f} ({calls}{hits})"
+
+
+def summary(state: "StudyState", belief: "Belief | None", *, cost: str | None = None) -> str:
+    """The best prompt, how sure that is, how it compares with the seed prompt, and what it cost.
+
+    Texts come out without control characters, so the result may be printed as it is.
+    """
+    lines: list[str] = []
+    if belief is None or not belief.standings or belief.best not in state.candidates:
+        lines.append(f"No votes yet, so nothing is known of the {len(state.candidates)} prompts.")
+    else:
+        lines.extend(_verdict(state, belief))
+    if cost is not None:
+        lines.append(f"Cost of this run: {cost}")
+    return "\n".join(lines)
+
+
+def _verdict(state: "StudyState", belief: "Belief") -> list[str]:
+    first, seed = belief.standings[0], seed_id(state.candidates)
+    sure = f"{percent(first.p_best)} sure that it is the best of {len(state.candidates)}"
+    lines = [f"Best prompt ({sure}):", ""]
+    lines += [f"    {line}" for line in clean(state.candidates[belief.best].text).split("\n")]
+    lines.append("")
+    if belief.best == seed:
+        lines.append("It is the seed prompt itself: nothing better was found.")
+    elif seed is not None:
+        lines.append(
+            f"It beats the seed prompt in {percent(first.mean)} of duels "
+            f"(95 % interval {percent(first.low)} to {percent(first.high)})."
+        )
+        lines.append(f"Seed prompt: {one_line(state.candidates[seed].text)}")
+    lines.append(f"Votes used: {belief.votes}. {clean(belief.reason)}".rstrip())
+    return lines
+
+
+def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json]":
+    """The same as data; every key is always there, ``null`` before the first vote."""
+    seed = seed_id(state.candidates)
+    given: dict[str, Json] = {
+        "candidate": None,
+        "prompt": None,
+        "parts": None,
+        "probability_best": None,
+        "beats_seed": None,
+        "interval": None,
+        "votes": 0,
+        "stop": False,
+        "reason": None,
+        "seed_prompt": state.candidates[seed].text if seed is not None else None,
+    }
+    if belief is None or not belief.standings or belief.best not in state.candidates:
+        return given
+    first, best = belief.standings[0], state.candidates[belief.best]
+    return {
+        **given,
+        "candidate": best.id,
+        "prompt": best.text,
+        "parts": dict(best.parts),
+        "probability_best": first.p_best,
+        "beats_seed": first.mean,
+        "interval": [first.low, first.high],
+        "votes": belief.votes,
+        "stop": belief.stop,
+        "reason": belief.reason,
+    }

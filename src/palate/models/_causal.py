@@ -1,0 +1,297 @@
+"""Batched generation and scoring with a shared prefix, on torch.
+
+Rows of a batch share their longest common prefix of tokens. It is run once; its cache is repeated over the
+rows; the rest of each prompt is padded on the left with masked tokens, whose positions are skipped, so that
+a row's numbers are those of an unpadded run up to rounding.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from palate.errors import ModelError
+from palate.models._extras import require
+from palate.types import Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Answer", "CausalLM", "Row", "convert_gguf", "load_causal_lm"]
+
+_SCORED_TOKENS = 4096  # tokens whose logits are held at once: 4096 × 49,152 × 4 bytes = 0.8 GB
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt of a batch, as tokens, and how its answer is drawn; ``target`` is what scoring scores."""
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...] = ()
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple):
+    """A generated text, its number of tokens, and whether the model ended it itself."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
+class CausalLM:
+    """A loaded model and its tokeniser."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:  # noqa: ANN401 - transformers' own classes
+        self._model = model
+        self._tokenizer = tokenizer
+        ends = model.generation_config.eos_token_id
+        self._ends = frozenset(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
+
+    @property
+    def context(self) -> int:
+        """Most tokens that the model reads."""
+        return int(self._model.config.max_position_embeddings)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text, without special ones."""
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a conversation in the model's chat template, up to where the answer begins."""
+        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return self.encode(text)
+
+    def generate(self, rows: Sequence[Row]) -> list[Answer]:
+        """Answer every row of a batch."""
+        import torch
+
+        with torch.inference_mode():
+            return self._generate(rows)
+
+    def score(self, rows: Sequence[Row]) -> list[Array]:
+        """Log-probabilities of every row's ``target``; rows that share a long prefix are run together."""
+        import torch
+
+        order = sorted(range(len(rows)), key=lambda i: rows[i].prompt)
+        result: list[Any] = [None] * len(rows)
+        with torch.inference_mode():
+            for part in _portions(rows, order):
+                for i, score_T in zip(part, self._score([rows[i] for i in part]), strict=True):
+                    result[i] = score_T.cpu().numpy()
+        return result
+
+    def _prefill(self, prompts: Sequence[Sequence[int]]) -> "tuple[Any, int]":
+        """Run the common prefix once and repeat its cache over the rows."""
+        import torch
+
+        shared = _common(prompts)
+        if shared == 0:
+            return None, 0
+        ids = torch.tensor([list(prompts[0][:shared])], device=self._model.device)
+        cache = self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        if len(prompts) > 1:
+            cache.batch_repeat_interleave(len(prompts))
+        return cache, shared
+
+    def _generate(self, rows: Sequence[Row]) -> list[Answer]:
+        import torch
+
+        prompts = [row.prompt for row in rows]
+        cache, shared = self._prefill(prompts)
+        ids_BT, mask_BT = self._left_padded([prompt[shared:] for prompt in prompts], shared)
+        draws = [_generator(torch, row, self._model.device) for row in rows]
+        tokens: list[list[int]] = [[] for _ in rows]
+        texts: list[Answer | None] = [None] * len(rows)
+        position_B = mask_BT.sum(dim=1) - 1
+        position_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
+        while True:
+            out = self._model(
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                position_ids=position_BT,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = out.past_key_values
+            logits_BV = out.logits[:, -1].float()
+            chosen = [_draw(torch, logits_BV[b], row, draws[b]) for b, row in enumerate(rows)]
+            for b, row in enumerate(rows):
+                if texts[b] is None:
+                    texts[b] = self._advance(row, tokens[b], chosen[b])
+            if all(text is not None for text in texts):
+                return [text for text in texts if text is not None]
+            position_B = position_B + 1
+            ids_BT = torch.tensor(chosen, device=mask_BT.device)[:, None]
+            position_BT = position_B[:, None]
+            mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
+
+    def _advance(self, row: Row, tokens: list[int], chosen: int) -> Answer | None:
+        """Take one token into an answer; the answer, once it has ended."""
+        if chosen in self._ends:
+            return Answer(self._text(tokens), len(tokens) + 1, stopped=True)
+        tokens.append(chosen)
+        if row.stop:
+            text = self._text(tokens)
+            cuts = [text.index(mark) for mark in row.stop if mark in text]
+            if cuts:
+                return Answer(text[: min(cuts)], len(tokens), stopped=True)
+        if len(tokens) >= row.max_tokens:
+            return Answer(self._text(tokens), len(tokens), stopped=False)
+        return None
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=True)
+
+    def _left_padded(self, rests: Sequence[Sequence[int]], shared: int) -> "tuple[Tensor, Tensor]":
+        import torch
+
+        width = max(len(rest) for rest in rests)
+        pad = next(iter(self._ends))
+        ids = [[pad] * (width - len(rest)) + list(rest) for rest in rests]
+        mask = [[1] * shared + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
+        device = self._model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+    def _score(self, rows: Sequence[Row]) -> "list[Tensor]":
+        import torch
+
+        prompts = [row.prompt for row in rows]
+        cache, shared = self._prefill(prompts)
+        rests = [(*row.prompt[shared:], *row.target[:-1]) for row in rows]
+        ids_BT, mask_BT = self._left_padded(rests, shared)
+        position_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
+        longest = max(len(row.target) for row in rows)
+        logits_BTV = self._model(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=position_BT,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=longest,
+        ).logits
+        scores: list[Tensor] = []
+        for b, row in enumerate(rows):
+            length = len(row.target)
+            logits_TV = logits_BTV[b, -length:].float()
+            target_T = torch.tensor(row.target, device=logits_TV.device)
+            picked_T = logits_TV.gather(1, target_T[:, None])[:, 0]
+            scores.append(picked_T - torch.logsumexp(logits_TV, dim=1))
+        return scores
+
+
+def _common(prompts: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common prefix that leaves at least one token to every prompt."""
+    first, last = min(prompts), max(prompts)
+    limit = min(len(prompt) for prompt in prompts) - 1
+    shared = 0
+    while shared < limit and first[shared] == last[shared]:
+        shared += 1
+    return shared
+
+
+def _portions(rows: Sequence[Row], order: Sequence[int]) -> list[list[int]]:
+    """Cut sorted rows into batches whose logits fit in memory."""
+    parts: list[list[int]] = []
+    longest = 0
+    for i in order:
+        longest = max(longest, len(rows[i].target))
+        if parts and (len(parts[-1]) + 1) * longest <= _SCORED_TOKENS:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+            longest = len(rows[i].target)
+    return parts
+
+
+def _generator(torch: Any, row: Row, device: Any) -> "torch.Generator | None":  # noqa: ANN401
+    if row.temperature == 0:
+        return None
+    generator = torch.Generator(device=device)
+    if row.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(row.seed)
+    return generator
+
+
+def _draw(torch: Any, logits_V: "Tensor", row: Row, generator: "torch.Generator | None") -> int:  # noqa: ANN401
+    """Greedy at temperature 0; otherwise from the smallest set of tokens whose mass reaches ``top_p``."""
+    if generator is None:
+        return int(logits_V.argmax())
+    prob_V = torch.softmax(logits_V / row.temperature, dim=0)
+    if row.top_p < 1:
+        sorted_V, index_V = prob_V.sort(descending=True)
+        outside_V = sorted_V.cumsum(0) - sorted_V >= row.top_p
+        prob_V = torch.zeros_like(prob_V).scatter(0, index_V, sorted_V.masked_fill(outside_V, 0.0))
+    return int(torch.multinomial(prob_V, 1, generator=generator))
+
+
+def load_causal_lm(path: Path, dtype: str, device: str, threads: int) -> CausalLM:
+    """Load a model from a folder, or from a GGUF file by way of its converted copy.
+
+    Raises:
+        MissingExtraError: torch or transformers is not installed.
+        ModelError: The files are not a causal language model.
+    """
+    torch = require("torch", "train", "the transformers engine")
+    transformers = require("transformers", "train", "the transformers engine")
+    torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()  # several bars for one load would bury our own
+    folder = convert_gguf(path) if path.suffix == ".gguf" else path
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype == "auto":
+        fast = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        dtype = "bfloat16" if fast else "float32"
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} does not hold a causal language model: {error}") from error
+    return CausalLM(model.to(device).eval(), tokenizer)
+
+
+def convert_gguf(file: Path) -> Path:
+    """Convert a GGUF file once to a folder of safetensors (bfloat16) beside it, and return the folder.
+
+    The folder appears whole or not at all: it is written under another name and renamed.
+    """
+    folder = file.with_suffix(".bf16")
+    if folder.is_dir():
+        return folder
+    torch = require("torch", "train", "the transformers engine")
+    transformers = require("transformers", "train", "the transformers engine")
+    require("gguf", "train", "reading a GGUF file with transformers")
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=file.parent))
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32
+        )
+        # transformers refuses to save what it read from GGUF until it forgets that it was quantised.
+        model.hf_quantizer = None
+        model.is_quantized = False
+        model.quantization_method = None
+        del model.config.quantization_config
+        model.to(torch.bfloat16).save_pretrained(work)
+        tokenizer.save_pretrained(work)
+        try:
+            os.rename(work, folder)  # noqa: PTH104 - must fail, not replace, when another process was first
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder

@@ -1,1 +1,33 @@
+"""What is remembered: events appended to one SQLite file, and everything that follows from them.
 
+:func:`open_store` opens a study's file, :class:`StudyState` is what its events add up to. ``docs/ideas/store.md`` tells
+why it is built this way.
+"""
+
+from palate.store._beliefs import BeliefPoint
+from palate.store._engine import StoreInfo
+from palate.store._events import (
+    EventKind,
+    StoredEvent,
+    candidates_payload,
+    inputs_payload,
+    pairing_payload,
+)
+from palate.store._state import ShownDuel, Stage, StudyState, guideline_version
+from palate.store._store import Store, open_store
+
+__all__ = [
+    "BeliefPoint",
+    "EventKind",
+    "ShownDuel",
+    "Stage",
+    "Store",
+    "StoreInfo",
+    "StoredEvent",
+    "StudyState",
+    "candidates_payload",
+    "guideline_version",
+    "inputs_payload",
+    "open_store",
+    "pairing_payload",
+]

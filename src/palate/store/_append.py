@@ -1,0 +1,161 @@
+"""Events that are not votes: what they must fit to, and what they change in the projections."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+
+from palate.errors import ConflictError, InputError, NotFoundError
+from palate.store import _schema as tables
+from palate.store._batch import Batch
+from palate.store._content import missing_texts
+from palate.store._events import EventKind, StoredEvent, candidate_of, decode, input_of, pairing_of
+from palate.types import Input, Json
+
+__all__ = ["append_events", "read_inputs"]
+
+# These three carry promises (once, the side, the order) that only the store's own methods keep.
+_RESERVED: Mapping[EventKind, str] = {
+    EventKind.DUEL_SHOWN: "open_duels()",
+    EventKind.VOTED: "vote()",
+    EventKind.UNDONE: "undo()",
+}
+_INPUT_EVENTS = (
+    select(tables.event.c.seq, tables.event.c.payload)
+    .where(
+        tables.SETUP,
+        tables.event.c.kind == EventKind.INPUTS_ADDED.value,
+        tables.event.c.seq > bindparam("after"),
+    )
+    .order_by(tables.event.c.seq)
+)
+_ONE_PAIRING = select(tables.pairing.c.id).where(tables.pairing.c.id == bindparam("id"))
+
+Check = Callable[[Connection, Mapping[str, Any]], None]
+
+
+def append_events(
+    batch: Batch, events: Sequence[tuple[EventKind, Mapping[str, Json]]], actor: str
+) -> list[StoredEvent]:
+    """Add events and bring the projections along.
+
+    Raises:
+        InputError: An event is not for the caller to write, or does not fit the study.
+    """
+    stored: list[StoredEvent] = []
+    for kind, payload in events:
+        if kind in _RESERVED:
+            raise InputError(f"{kind.value!r} events are written by Store.{_RESERVED[kind]}, not appended")
+        if kind in _CHECKS:
+            # Earlier events of this call count too.
+            batch.flush()
+            _CHECKS[kind](batch.connection, payload)
+        event = batch.add(kind, payload, actor)
+        if kind in _PROJECTIONS:
+            _PROJECTIONS[kind](batch, event)
+        stored.append(event)
+    return stored
+
+
+def read_inputs(connection: Connection, after: int) -> tuple[dict[str, Input], int]:
+    """The inputs of the events after one, and the number of the last such event."""
+    found: dict[str, Input] = {}
+    for row in connection.execute(_INPUT_EVENTS, {"after": after}):
+        after = row.seq
+        for record in decode(row.payload)["inputs"]:
+            found.setdefault(record["id"], input_of(record))
+    return found, after
+
+
+def _check_inputs(connection: Connection, payload: Mapping[str, Any]) -> None:
+    known, _ = read_inputs(connection, 0)
+    for record in payload["inputs"]:
+        item = _readable(input_of, record, "input")
+        if known.setdefault(item.id, item) != item:
+            raise ConflictError(
+                f"input {item.id!r} is already in the study with another content; give the new one its own id"
+            )
+
+
+def _check_candidates(connection: Connection, payload: Mapping[str, Any]) -> None:
+    for record in payload["candidates"]:
+        _readable(candidate_of, record, "candidate")
+
+
+def _check_withdrawal(connection: Connection, payload: Mapping[str, Any]) -> None:
+    standing: set[str] = set()
+    query = (
+        select(tables.event.c.kind, tables.event.c.payload)
+        .where(
+            tables.SETUP,
+            tables.event.c.kind.in_([EventKind.CANDIDATES_ADDED.value, EventKind.CANDIDATE_WITHDRAWN.value]),
+        )
+        .order_by(tables.event.c.seq)
+    )
+    for row in connection.execute(query):
+        record = decode(row.payload)
+        if row.kind == EventKind.CANDIDATES_ADDED.value:
+            standing.update(candidate["id"] for candidate in record["candidates"])
+        else:
+            standing.discard(record["id"])
+    if payload["id"] not in standing:
+        raise NotFoundError(f"no candidate {payload['id']!r} stands in this study, so none can be withdrawn")
+
+
+def _check_pairing(connection: Connection, payload: Mapping[str, Any]) -> None:
+    pairing = _readable(pairing_of, payload, "pairing")
+    if pairing.first == pairing.second:
+        raise InputError(f"pairing {pairing.id!r} sets candidate {pairing.first!r} against itself")
+    if connection.execute(_ONE_PAIRING, {"id": pairing.id}).first() is not None:
+        raise ConflictError(f"pairing {pairing.id!r} is already open; give the new one its own id")
+    missing = missing_texts(connection, {pairing.first_response, pairing.second_response})
+    if missing:
+        raise NotFoundError(
+            f"pairing {pairing.id!r} names the response {missing[0]!r}, which is not in the study; "
+            "put it there with put_response first"
+        )
+
+
+def _readable(read: Callable[[Any], Any], record: Any, noun: str) -> Any:
+    try:
+        return read(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{record!r:.200} is not an {noun} as this study writes them: {error!r}") from error
+
+
+def _open_pairing(batch: Batch, event: StoredEvent) -> None:
+    pairing = pairing_of(event.payload)
+    batch.connection.execute(
+        insert(tables.pairing),
+        {
+            "id": pairing.id,
+            "seq": event.seq,
+            "input_id": pairing.input_id,
+            "first": pairing.first,
+            "second": pairing.second,
+            "first_response": pairing.first_response,
+            "second_response": pairing.second_response,
+            "state": "ready",
+        },
+    )
+
+
+def _withdraw(batch: Batch, event: StoredEvent) -> None:
+    pairing, gone = tables.pairing, event.payload["id"]
+    batch.connection.execute(
+        update(pairing)
+        .where(and_(pairing.c.state == "ready", or_(pairing.c.first == gone, pairing.c.second == gone)))
+        .values(state="withdrawn")
+    )
+
+
+_CHECKS: Mapping[EventKind, Check] = {
+    EventKind.INPUTS_ADDED: _check_inputs,
+    EventKind.CANDIDATES_ADDED: _check_candidates,
+    EventKind.CANDIDATE_WITHDRAWN: _check_withdrawal,
+    EventKind.PAIRING_OPENED: _check_pairing,
+}
+_PROJECTIONS: Mapping[EventKind, Callable[[Batch, StoredEvent], None]] = {
+    EventKind.PAIRING_OPENED: _open_pairing,
+    EventKind.CANDIDATE_WITHDRAWN: _withdraw,
+}

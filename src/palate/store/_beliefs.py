@@ -1,0 +1,88 @@
+"""What was learnt, kept for the page and for the next start. It can always be computed again."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from palate.errors import InputError
+from palate.store import _schema as tables
+from palate.store._batch import Batch
+from palate.store._events import decode, encode
+from palate.types import Belief, Standing
+
+__all__ = ["BeliefPoint", "belief_points", "newest_belief", "save_belief"]
+
+
+class BeliefPoint(NamedTuple):
+    """One point of the curve: after how many votes, how sure, of which candidate, how good it is."""
+
+    votes: int
+    p_best: float
+    best: str
+    win_rate: float
+
+
+def save_belief(batch: Batch, belief: Belief) -> None:
+    """Keep a belief; one about the same event replaces the earlier one."""
+    table = tables.belief
+    standing = _standing_of_best(belief)
+    connection = batch.connection
+    newest = connection.execute(select(func.max(table.c.seq))).scalar()
+    connection.execute(delete(table).where(table.c.seq == belief.seq))
+    latest = newest is None or belief.seq >= newest
+    if latest and newest is not None:
+        connection.execute(update(table).where(table.c.seq == newest).values(payload=None))
+    connection.execute(
+        insert(table),
+        {
+            "seq": belief.seq,
+            "votes": belief.votes,
+            "best": belief.best,
+            "p_best": standing.p_best,
+            "win_rate": standing.mean,
+            "payload": encode(_written(belief)) if latest else None,
+        },
+    )
+
+
+def newest_belief(connection: Connection) -> Belief | None:
+    """The belief about the most events, or ``None``."""
+    table = tables.belief
+    row = connection.execute(select(table).order_by(table.c.seq.desc()).limit(1)).first()
+    if row is None or row.payload is None:
+        return None
+    record = decode(row.payload)
+    standings = tuple(Standing(**standing) for standing in record["standings"])
+    return Belief(row.seq, row.votes, row.best, standings, record["stop"], record["reason"])
+
+
+def belief_points(connection: Connection) -> list[BeliefPoint]:
+    """Every belief that was kept, in order."""
+    table = tables.belief
+    query = select(table.c.votes, table.c.p_best, table.c.best, table.c.win_rate).order_by(table.c.seq)
+    return [BeliefPoint(*row) for row in connection.execute(query)]
+
+
+def _standing_of_best(belief: Belief) -> Standing:
+    for standing in belief.standings:
+        if standing.candidate_id == belief.best:
+            return standing
+    raise InputError(f"a belief's best candidate {belief.best!r} has no standing among its standings")
+
+
+def _written(belief: Belief) -> dict[str, Any]:
+    return {
+        "standings": [
+            {
+                "candidate_id": standing.candidate_id,
+                "mean": float(standing.mean),
+                "low": float(standing.low),
+                "high": float(standing.high),
+                "p_best": float(standing.p_best),
+                "votes": int(standing.votes),
+            }
+            for standing in belief.standings
+        ],
+        "stop": bool(belief.stop),
+        "reason": belief.reason,
+    }

@@ -1,0 +1,239 @@
+"""What a study is now: a pure fold over its events.
+
+    state_n = apply(state_{n-1}, event_n)
+
+so a crash, a restart and a copy on another machine all end in the same state. Nothing else is consulted:
+no clock, no table, no file.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
+
+from palate.errors import StoreError
+from palate.store._events import EventKind, StoredEvent, candidate_of, input_of, pairing_of
+from palate.types import Candidate, Input, Pairing, Verdict, Vote, digest
+
+__all__ = ["EventSource", "ShownDuel", "Stage", "StudyState", "guideline_version"]
+
+Stage = Literal["ready", "shown", "voted", "withdrawn"]
+
+
+class EventSource(Protocol):
+    """Whatever can list events; the store is one."""
+
+    def events(self, after: int = 0, limit: int | None = None) -> Iterator[StoredEvent]:
+        """The events after a sequence number, in order."""
+        ...
+
+
+class ShownDuel(NamedTuple):
+    """An assignment of a pairing to a judge, without the texts."""
+
+    id: str
+    seq: int
+    pairing_id: str
+    judge: str
+    swapped: bool
+    guideline_version: str
+
+
+def guideline_version(guidelines: str) -> str:
+    """The name of a wording of the guidelines: 16 hexadecimal digits of its hash."""
+    return digest(guidelines)[:16]
+
+
+class StudyState:
+    """The study after the events up to ``seq``.
+
+    Attributes:
+        seq: The last event that was applied; 0 before the first.
+        config: The study file's text as it was last read.
+        settings: The resolved settings.
+        guidelines: What raters are told.
+        guideline_version: Names the wording; a duel remembers the one under which it was shown.
+        inputs: By id, in the order they were added.
+        candidates: By id, in the order they were added; the withdrawn ones left out.
+        withdrawn: The withdrawn ones, by id.
+        pairings: Everything a strategy ever asked for, by id.
+        duels: Everything that was ever shown, by id.
+        failures: ``(candidate, input)`` → why there is no response.
+        closed: Why the person stopped the study, or ``None`` while it runs.
+    """
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.config = ""
+        self.settings: Mapping[str, Any] = {}
+        self.guidelines = ""
+        self.guideline_version = guideline_version("")
+        self.inputs: dict[str, Input] = {}
+        self.candidates: dict[str, Candidate] = {}
+        self.withdrawn: dict[str, Candidate] = {}
+        self.pairings: dict[str, Pairing] = {}
+        self.duels: dict[str, ShownDuel] = {}
+        self.failures: dict[tuple[str, str], str] = {}
+        self.closed: str | None = None
+        self._stages: dict[str, Stage] = {}
+        self._waiting: dict[str, Pairing] = {}
+        self._votes: dict[int, Vote] = {}
+        self._vote_of: dict[str, int] = {}
+
+    @classmethod
+    def replay(cls, events: Iterable[StoredEvent]) -> "StudyState":
+        """The state that a list of events leads to."""
+        state = cls()
+        for event in events:
+            state.apply(event)
+        return state
+
+    @property
+    def votes(self) -> list[Vote]:
+        """The votes that count (not undone), in order."""
+        return list(self._votes.values())
+
+    @property
+    def pending(self) -> list[Pairing]:
+        """Pairings that wait for a vote, in order: what a strategy should not ask again."""
+        return list(self._waiting.values())
+
+    def stage(self, pairing_id: str) -> Stage:
+        """How far a pairing has come."""
+        return self._stages[pairing_id]
+
+    def vote_on(self, duel_id: str) -> Vote | None:
+        """The vote that counts on a duel, or ``None`` while it is open."""
+        seq = self._vote_of.get(duel_id)
+        return None if seq is None else self._votes[seq]
+
+    def apply(self, event: StoredEvent) -> None:
+        """Move on by one event.
+
+        Raises:
+            StoreError: It is not the next one, or it speaks of something that never happened.
+        """
+        if event.seq != self.seq + 1:
+            raise StoreError(f"event {event.seq} cannot follow event {self.seq}: one is missing or repeated")
+        try:
+            _STEPS[event.kind](self, event)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"event {event.seq} ({event.kind}) does not fit what came before it: {error!r}; run `palate verify`"
+            ) from error
+        self.seq = event.seq
+
+    def follow(self, store: EventSource) -> int:
+        """Apply what has happened since; returns how many events that were."""
+        before = self.seq
+        for event in store.events(after=self.seq):
+            self.apply(event)
+        return self.seq - before
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every part of two states is equal."""
+        return isinstance(other, StudyState) and vars(self) == vars(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - mutable
+
+    def __repr__(self) -> str:
+        """A line for people."""
+        return (
+            f"StudyState(seq={self.seq}, inputs={len(self.inputs)}, candidates={len(self.candidates)}, "
+            f"votes={len(self._votes)}, waiting={len(self._waiting)})"
+        )
+
+    def _configure(self, event: StoredEvent) -> None:
+        self.config = event.payload["config"]
+        self.settings = event.payload["settings"]
+        self.guidelines = event.payload["guidelines"]
+        self.guideline_version = guideline_version(self.guidelines)
+
+    def _add_inputs(self, event: StoredEvent) -> None:
+        for record in event.payload["inputs"]:
+            self.inputs.setdefault(record["id"], input_of(record))
+
+    def _add_candidates(self, event: StoredEvent) -> None:
+        for record in event.payload["candidates"]:
+            self.withdrawn.pop(record["id"], None)
+            self.candidates.setdefault(record["id"], candidate_of(record))
+
+    def _withdraw(self, event: StoredEvent) -> None:
+        gone = event.payload["id"]
+        self.withdrawn[gone] = self.candidates.pop(gone)
+        for pairing in self.pending:
+            if gone in (pairing.first, pairing.second) and self._stages[pairing.id] == "ready":
+                self._stages[pairing.id] = "withdrawn"
+                del self._waiting[pairing.id]
+
+    def _open_pairing(self, event: StoredEvent) -> None:
+        pairing = pairing_of(event.payload)
+        self.pairings[pairing.id] = self._waiting[pairing.id] = pairing
+        self._stages[pairing.id] = "ready"
+
+    def _show(self, event: StoredEvent) -> None:
+        record = event.payload
+        duel = ShownDuel(
+            record["id"],
+            event.seq,
+            record["pairing_id"],
+            record["judge"],
+            bool(record["swapped"]),
+            record["guideline_version"],
+        )
+        self._stages[self.pairings[duel.pairing_id].id] = "shown"
+        self.duels[duel.id] = duel
+
+    def _vote(self, event: StoredEvent) -> None:
+        record = event.payload
+        duel = self.duels[record["duel_id"]]
+        pairing = self.pairings[duel.pairing_id]
+        left, right = (pairing.second, pairing.first) if duel.swapped else (pairing.first, pairing.second)
+        self._votes[event.seq] = Vote(
+            seq=event.seq,
+            duel_id=duel.id,
+            pairing_id=pairing.id,
+            input_id=pairing.input_id,
+            left_candidate=left,
+            right_candidate=right,
+            verdict=Verdict(record["verdict"]),
+            judge=duel.judge,
+            at=event.at,
+            seconds=record["seconds"],
+            guideline_version=duel.guideline_version,
+            reason=record["reason"],
+            comment=record["comment"],
+        )
+        self._vote_of[duel.id] = event.seq
+        self._stages[pairing.id] = "voted"
+        del self._waiting[pairing.id]
+
+    def _undo(self, event: StoredEvent) -> None:
+        vote = self._votes.pop(event.payload["vote_seq"])
+        del self._vote_of[vote.duel_id]
+        self._stages[vote.pairing_id] = "shown"
+        self._waiting[vote.pairing_id] = self.pairings[vote.pairing_id]
+
+    def _fail(self, event: StoredEvent) -> None:
+        record = event.payload
+        self.failures[record["candidate_id"], record["input_id"]] = record["reason"]
+
+    def _close(self, event: StoredEvent) -> None:
+        self.closed = event.payload["reason"]
+
+    def _reopen(self, event: StoredEvent) -> None:
+        self.closed = None
+
+
+_STEPS: Mapping[EventKind, Callable[[StudyState, StoredEvent], None]] = {
+    EventKind.STUDY_CREATED: StudyState._configure,
+    EventKind.CONFIG_CHANGED: StudyState._configure,
+    EventKind.INPUTS_ADDED: StudyState._add_inputs,
+    EventKind.CANDIDATES_ADDED: StudyState._add_candidates,
+    EventKind.CANDIDATE_WITHDRAWN: StudyState._withdraw,
+    EventKind.PAIRING_OPENED: StudyState._open_pairing,
+    EventKind.DUEL_SHOWN: StudyState._show,
+    EventKind.VOTED: StudyState._vote,
+    EventKind.UNDONE: StudyState._undo,
+    EventKind.RESPONSE_FAILED: StudyState._fail,
+    EventKind.STUDY_CLOSED: StudyState._close,
+    EventKind.STUDY_REOPENED: StudyState._reopen,
+}

@@ -1,0 +1,434 @@
+"""The memory of a study, in one SQLite file.
+
+The contract, which ``palate.testing.StoreContract`` checks on any implementation:
+
+1. An acknowledged vote is there after any crash, once. One that was not acknowledged is there at most once.
+2. A judge's key never yields two votes, in any process, for ever.
+3. The stored verdict is the one the judge saw: the side is drawn and stored before a duel is shown.
+4. Undo is an event; nothing is deleted.
+5. Readers see a prefix of the order of events.
+6. :class:`palate.store.StudyState` is a pure function of that prefix.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from palate.errors import InputError, NotFoundError, StoreError
+from palate.store import _dbapi
+from palate.store import _schema as tables
+from palate.store._append import append_events, read_inputs
+from palate.store._batch import Batch, last_link
+from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, save_belief
+from palate.store._content import check_response, find_response, load_responses, save_response
+from palate.store._duels import assign, count_ready, load_duels, one_row, open_rows
+from palate.store._engine import StoreInfo, explain, info_for, make_engine, refuse_place
+from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
+from palate.store._lock import ServerLock
+from palate.store._migrate import migrate, needs_migration
+from palate.store._verify import back_up, find_problems
+from palate.store._votes import check_ballot, undo_last
+from palate.store._writer import Writer
+from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response
+
+__all__ = ["Store", "open_store"]
+
+# One slice is read in a few milliseconds, so that no reader holds the file for longer.
+_SLICE = 500
+# How soon wait() sees what another process wrote.
+_POLL_SECONDS = 0.1
+
+_AFTER = (
+    select(tables.event)
+    .where(tables.event.c.seq > bindparam("after"))
+    .order_by(tables.event.c.seq)
+    .limit(bindparam("limit"))
+)
+_COMPLETION = select(tables.completion.c.value).where(tables.completion.c.key == bindparam("key"))
+
+
+def open_store(
+    path: str | Path,
+    *,
+    create: bool = True,
+    exclusive: bool = False,
+    clock: Callable[[], str] = utc_now,
+) -> "Store":
+    """Open a study's file, or make it.
+
+    Args:
+        path: The file, on a local disk.
+        create: Make it if it is missing.
+        exclusive: Become the one process that serves it; others may still open it without.
+        clock: Gives the wall-clock time of events, ISO 8601 in UTC.
+
+    Raises:
+        StoreError: The file is missing, of another kind, newer, damaged, not writable, on a network file
+            system, or being served already.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, open_store(f"{folder}/study.db") as store:
+        ...     store.last_seq()
+        0
+    """
+    place = Path(path).expanduser().absolute()
+    _check_place(place, create)
+    lock = ServerLock(place) if exclusive else None
+    try:
+        return Store(place, create=create, lock=lock, clock=clock)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+class Store:
+    """A study's memory; see :func:`open_store`. Every method may be called from any thread.
+
+    What a method wrote is on the disk when it returns.
+    """
+
+    def __init__(
+        self, path: Path, *, create: bool, lock: ServerLock | None, clock: Callable[[], str]
+    ) -> None:
+        self.path = path
+        self._lock = lock
+        self.info: StoreInfo = info_for(_dbapi.sqlite_version_info)
+        self._changed = threading.Condition()
+        self._seen = 0
+        self._closed = False
+        self._inputs: dict[str, Input] = {}
+        self._inputs_seq = 0
+        journal = self.info.journal
+        self._writing = make_engine(path, create=create, begin="BEGIN IMMEDIATE", journal=journal)
+        self._reading = make_engine(path, create=False, begin="BEGIN", journal=journal)
+        try:
+            _prepare(path, self._writing)
+        except (DBAPIError, _dbapi.Error) as error:
+            raise explain(path, error) from error
+        self._writer = Writer(self._writing, path, clock, self._announce)
+        try:
+            self._seen = self.last_seq()
+        except StoreError:
+            self._reading.dispose()
+            raise
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is being written and let go of the file. Idempotent."""
+        self._writer.close()
+        self._reading.dispose()
+        self._writing.dispose()
+        if self._lock is not None:
+            self._lock.release()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    # Events
+
+    def append(
+        self, kind: EventKind | str, payload: Mapping[str, Json], actor: str = "palate"
+    ) -> StoredEvent:
+        """Add one event.
+
+        Args:
+            kind: Any but ``duel_shown``, ``voted`` and ``undone``, which have methods of their own.
+            payload: Its particulars.
+            actor: Who did it.
+
+        Raises:
+            InputError: The event cannot be read back, or is reserved.
+            ConflictError: It contradicts the study (an input of the same id with another content).
+            NotFoundError: It names a response, an input or a candidate that is not there.
+        """
+        return self.append_many([(kind, payload)], actor)[0]
+
+    def append_many(
+        self, events: Sequence[tuple[EventKind | str, Mapping[str, Json]]], actor: str = "palate"
+    ) -> list[StoredEvent]:
+        """Add several events in one transaction: all of them or none. See :meth:`append`."""
+        if not actor or not actor.isprintable():
+            raise InputError(f"an actor is a non-empty printable name, not {actor!r:.80}")
+        # Through JSON and back, so that the caller gets what a reader will get.
+        checked = [(check_payload(kind, payload), decode(encode(payload))) for kind, payload in events]
+        self._check_inputs_exist(checked)
+        return self._writer.run(lambda batch: append_events(batch, checked, actor))
+
+    def events(self, after: int = 0, limit: int | None = None) -> Iterator[StoredEvent]:
+        """The events after a sequence number, in order; at most ``limit`` of them.
+
+        They are read in slices, so that a slow consumer holds up nobody.
+        """
+        left = limit
+        while left is None or left > 0:
+            size = _SLICE if left is None else min(left, _SLICE)
+            with self._reader() as connection:
+                rows = connection.execute(_AFTER, {"after": after, "limit": size}).all()
+            for row in rows:
+                yield StoredEvent(row.seq, _kind(row.kind), decode(row.payload), row.actor, row.at, row.hash)
+            if len(rows) < size:
+                return
+            after = rows[-1].seq
+            left = None if left is None else left - size
+
+    def last_seq(self) -> int:
+        """Number of the last event, in this or any other process; 0 for an empty study."""
+        with self._reader() as connection:
+            return last_link(connection)[0]
+
+    def wait(self, after: int, timeout: float) -> int:
+        """Block until something happens after an event.
+
+        Args:
+            after: The last event the caller knows.
+            timeout: Give up after so many seconds.
+
+        Returns:
+            The number of the last event; not above ``after`` if time ran out or the store was closed.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            if self._closed:
+                return self._seen
+            latest = self.last_seq()
+            left = deadline - time.monotonic()
+            if latest > after or left <= 0:
+                return latest
+            with self._changed:
+                if self._seen <= after and not self._closed:
+                    self._changed.wait(min(left, _POLL_SECONDS))
+
+    # What was paid for
+
+    def put_response(self, request_key: str, response: Response) -> str:
+        """Keep a response under the key of its request, its text once under its hash.
+
+        The first response under a key stays; a later one is dropped.
+
+        Returns:
+            The hash under which :meth:`get_response` finds it.
+
+        Raises:
+            InputError: The response failed.
+        """
+        check_response(request_key, response)
+        return self._writer.run(lambda batch: save_response(batch, request_key, response))
+
+    def get_response_by_key(self, request_key: str) -> Response | None:
+        """The response that was paid for under a key, or ``None``."""
+        with self._reader() as connection:
+            return find_response(connection, request_key)
+
+    def get_response(self, hash: str) -> Response:  # noqa: A002 - the seam's word
+        """The response under a hash.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._reader() as connection:
+            return load_responses(connection, {hash})[hash]
+
+    def get_completion(self, key: str) -> Mapping[str, Json] | None:
+        """A model's answer that was paid for before, or ``None``."""
+        with self._reader() as connection:
+            value = connection.execute(_COMPLETION, {"key": key}).scalar()
+        return None if value is None else decode(value)
+
+    def put_completion(self, key: str, value: Mapping[str, Json]) -> None:
+        """Keep a model's answer; the first one under a key stays."""
+        written = encode(value)
+
+        def work(batch: Batch) -> None:
+            if batch.connection.execute(_COMPLETION, {"key": key}).first() is None:
+                batch.connection.execute(insert(tables.completion), {"key": key, "value": written})
+
+        self._writer.run(work)
+
+    # Duels and votes
+
+    def open_duels(self, judge: str, limit: int = 3, rng: Random | None = None) -> list[Duel]:
+        """The duels that a judge should see now and next.
+
+        Open ones first (the one undone last, then the oldest), then fresh assignments of pairings that
+        nobody holds. Repeated calls return the same until the judge votes.
+
+        Args:
+            judge: Who asks.
+            limit: How many at most, 1 or more.
+            rng: Draws sides and ids; the system's generator when ``None``. Give a seeded one for a run that
+                can be repeated.
+        """
+        if not judge or not judge.isprintable() or limit < 1:
+            raise InputError(f"open_duels needs a printable judge and a limit >= 1, not {judge!r}, {limit!r}")
+        with self._reader() as connection:
+            rows = open_rows(connection, judge, limit)
+            if len(rows) == limit:
+                return load_duels(connection, rows, self._input)
+        draws = rng if rng is not None else SystemRandom()
+        fresh = self._writer.run(lambda batch: assign(batch, judge, limit, draws))
+        with self._reader() as connection:
+            return load_duels(connection, fresh, self._input)
+
+    def ready(self) -> int:
+        """How many opened pairings have no vote yet."""
+        with self._reader() as connection:
+            return count_ready(connection)
+
+    def submit(self, ballot: Ballot) -> "Future[Receipt]":
+        """Queue a vote; the future is done when it is on the disk, or refused.
+
+        Raises:
+            InputError: The ballot is malformed. What :meth:`vote` raises otherwise comes from the future.
+        """
+        check_ballot(ballot)
+        return self._writer.cast(ballot)
+
+    def vote(self, ballot: Ballot) -> Receipt:
+        """Store a vote and wait until it is on the disk.
+
+        Returns:
+            The receipt; for a repeat of a key the first one, with ``replayed`` set.
+
+        Raises:
+            InputError: The ballot is malformed.
+            NotFoundError: The duel was never shown to this judge.
+            ConflictError: The key already stands for something else, or the duel has a vote.
+            StoreError: It could not be written; it was not acknowledged, so send it again with the same key.
+        """
+        return self.submit(ballot).result()
+
+    def undo(self, judge: str) -> Duel | None:
+        """Take back a judge's last vote that still counts.
+
+        The duel is open again and comes first in :meth:`open_duels`; a new vote on it needs a new key.
+
+        Returns:
+            That duel, or ``None`` if there is nothing left to take back.
+        """
+        duel_id = self._writer.run(lambda batch: undo_last(batch, judge))
+        if duel_id is None:
+            return None
+        with self._reader() as connection:
+            return load_duels(connection, [one_row(connection, duel_id)], self._input)[0]
+
+    # What was learnt
+
+    def put_belief(self, belief: Belief) -> None:
+        """Keep what was learnt; not an event, since it follows from the votes."""
+        self._writer.run(lambda batch: save_belief(batch, belief))
+
+    def belief(self) -> Belief | None:
+        """The newest belief, or ``None``."""
+        with self._reader() as connection:
+            return newest_belief(connection)
+
+    def belief_curve(self) -> list[BeliefPoint]:
+        """How the belief has grown: ``(votes, p_best, best, win_rate)`` for each that was kept, in order."""
+        with self._reader() as connection:
+            return belief_points(connection)
+
+    # Care
+
+    def backup(self, path: str | Path) -> Path:
+        """Copy the study while it is being used.
+
+        The copy is checked before it takes its name; a file that was there is replaced at once.
+
+        Raises:
+            StoreError: It cannot be written, or the copy does not verify.
+        """
+        target = Path(path).expanduser().absolute()
+        refuse_place(target)
+        with self._reader() as connection:
+            back_up(self.path, connection, target)
+        return target
+
+    def verify(self) -> list[str]:
+        """Look for damage: the file, the chain of hashes, the projections, the texts. Empty is good."""
+        return find_problems(self._reader)
+
+    @contextmanager
+    def _reader(self) -> Iterator[Connection]:
+        if self._closed:
+            raise StoreError(f"{str(self.path)!r} was closed; open the study again")
+        try:
+            with self._reading.connect() as connection:
+                yield connection
+        except (DBAPIError, _dbapi.Error) as error:
+            raise explain(self.path, error) from error
+
+    def _announce(self, seq: int) -> None:
+        with self._changed:
+            self._seen = max(self._seen, seq)
+            self._changed.notify_all()
+
+    def _input(self, connection: Connection, input_id: str) -> Input:
+        # Inputs are only ever added, so what was read once stays true.
+        if input_id not in self._inputs:
+            found, self._inputs_seq = read_inputs(connection, self._inputs_seq)
+            self._inputs = {**found, **self._inputs}
+        if input_id not in self._inputs:
+            raise NotFoundError(f"no input {input_id!r} in this study; add it with an 'inputs_added' event")
+        return self._inputs[input_id]
+
+    def _check_inputs_exist(self, events: Sequence[tuple[EventKind, Mapping[str, Any]]]) -> None:
+        wanted = {payload["input_id"] for kind, payload in events if kind is EventKind.PAIRING_OPENED}
+        for kind, payload in events:
+            if kind is EventKind.INPUTS_ADDED:
+                wanted -= {record["id"] for record in payload["inputs"] if "id" in record}
+        if wanted:
+            with self._reader() as connection:
+                for input_id in sorted(wanted):
+                    self._input(connection, input_id)
+
+
+def _kind(name: str) -> EventKind:
+    try:
+        return EventKind(name)
+    except ValueError:
+        raise StoreError(f"an event of kind {name!r} is from a newer Palate; upgrade Palate") from None
+
+
+def _check_place(place: Path, create: bool) -> None:
+    name = repr(str(place))
+    if place.is_dir():
+        raise StoreError(f"{name} is a folder; name the study's file in it, such as 'study.db'")
+    if not place.exists() and not create:
+        raise StoreError(f"there is no study at {name}; check the name, or start one with `palate init`")
+    if not place.parent.is_dir():
+        raise StoreError(f"there is no folder {str(place.parent)!r} for the study; make it first")
+    refuse_place(place)
+    # SQLite writes its journal beside the file, so the folder has to be writable too.
+    for target in (place.parent, place) if place.exists() else (place.parent,):
+        if not os.access(target, os.W_OK):
+            raise StoreError(
+                f"{str(target)!r} is read-only, so the study cannot be kept there; change that or copy it elsewhere"
+            )
+
+
+def _prepare(path: Path, engine: Any) -> None:
+    with engine.connect() as connection, connection.begin():
+        if needs_migration(connection, path):
+            migrate(connection)

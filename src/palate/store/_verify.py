@@ -1,0 +1,252 @@
+"""Looking for damage, and copying a study while it is in use.
+
+Four independent questions: is the file sound (SQLite's own check), is the chain of hashes whole, do the
+tables say what the events say, and is every text still what its name says.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+from sqlalchemy import Connection, Select, select
+from sqlalchemy.exc import DBAPIError
+
+from palate.errors import PalateError, StoreError
+from palate.store import _dbapi
+from palate.store import _schema as tables
+from palate.store._engine import explain, make_engine
+from palate.store._events import EventKind, StoredEvent, chained, decode
+from palate.store._state import StudyState
+from palate.types import Response
+
+__all__ = ["back_up", "find_problems", "sync_folder"]
+
+Reader = Callable[[], AbstractContextManager[Connection]]
+Row = tuple[Any, ...]
+
+_SLICE = 1000
+# A damaged file can have a problem on every row; the first few tell the story.
+_MOST_PROBLEMS = 20
+
+
+def find_problems(reader: Reader) -> list[str]:
+    """Every kind of damage that was found, in words; empty when all is well.
+
+    Args:
+        reader: Opens a read transaction; several short ones are used, so voting goes on meanwhile. Only
+            events that were there at the start are looked at.
+    """
+    try:
+        with reader() as connection:
+            sound = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
+        if sound != ["ok"]:
+            return [f"the file is damaged: {line}" for line in sound]
+        expected = _Expected()
+        problems = expected.read(reader)
+        if not problems:
+            problems = [*_compare(reader, expected), *_check_texts(reader)]
+    except StoreError as error:
+        problems = [str(error)]
+    return problems[:_MOST_PROBLEMS]
+
+
+class _Expected:
+    """The rows that the projections ought to hold, folded from the events alone."""
+
+    def __init__(self) -> None:
+        self.state = StudyState()
+        self.votes: dict[int, list[Any]] = {}
+        self.reopened: dict[str, int] = {}
+        self.pairing_seq: dict[str, int] = {}
+
+    def read(self, reader: Reader) -> list[str]:
+        """Fold every event; returns what is wrong with the chain."""
+        link = ""
+        for row in _rows(reader, tables.event, 0):
+            if row.seq != self.state.seq + 1:
+                return [f"event {self.state.seq + 1} is missing: the chain goes on with {row.seq}"]
+            link = chained(link, row.seq, row.at, row.kind, row.actor, row.payload)
+            if link != row.hash:
+                return [f"event {row.seq} was changed after it was written: its hash does not fit"]
+            try:
+                event = StoredEvent(
+                    row.seq, EventKind(row.kind), decode(row.payload), row.actor, row.at, row.hash
+                )
+                self.fold(event)
+            except (PalateError, ValueError, KeyError) as error:
+                return [f"event {row.seq} makes no sense: {error}"]
+        return []
+
+    def fold(self, event: StoredEvent) -> None:
+        """Move on by one event."""
+        self.state.apply(event)
+        record = event.payload
+        if event.kind is EventKind.PAIRING_OPENED:
+            self.pairing_seq[record["id"]] = event.seq
+        elif event.kind is EventKind.VOTED:
+            said = [record["duel_id"], event.actor, record["key"], record["fingerprint"], record["verdict"]]
+            self.votes[event.seq] = [event.seq, *said, 0]
+            self.reopened.pop(record["duel_id"], None)
+        elif event.kind is EventKind.UNDONE:
+            self.votes[record["vote_seq"]][-1] = event.seq
+            self.reopened[record["duel_id"]] = event.seq
+
+    def vote_rows(self) -> Iterator[Row]:
+        """What ``vote`` ought to hold, by seq."""
+        yield from map(tuple, self.votes.values())
+
+    def duel_rows(self) -> Iterator[Row]:
+        """What ``duel`` ought to hold, by seq."""
+        for duel in self.state.duels.values():
+            is_open = self.state.vote_on(duel.id) is None
+            yield (
+                duel.id,
+                duel.seq,
+                duel.pairing_id,
+                duel.judge,
+                int(duel.swapped),
+                duel.guideline_version,
+                int(is_open),
+                self.reopened.get(duel.id, 0),
+            )
+
+    def pairing_rows(self) -> Iterator[Row]:
+        """What ``pairing`` ought to hold, by seq."""
+        for pairing in self.state.pairings.values():
+            yield (
+                pairing.id,
+                self.pairing_seq[pairing.id],
+                pairing.input_id,
+                pairing.first,
+                pairing.second,
+                pairing.first_response,
+                pairing.second_response,
+                self.state.stage(pairing.id),
+            )
+
+
+def _compare(reader: Reader, expected: _Expected) -> list[str]:
+    # One snapshot for the three tables, and the events that came in since the fold began.
+    with reader() as connection:
+        newest = connection.execute(select(tables.event.c.seq).order_by(tables.event.c.seq.desc()).limit(1))
+        if (newest.scalar() or 0) != expected.state.seq:
+            for row in connection.execute(
+                select(tables.event).where(tables.event.c.seq > expected.state.seq).order_by("seq")
+            ):
+                kind, payload = EventKind(row.kind), decode(row.payload)
+                expected.fold(StoredEvent(row.seq, kind, payload, row.actor, row.at, row.hash))
+        pairs: list[tuple[str, Any, Iterator[Row]]] = [
+            ("vote", tables.vote, expected.vote_rows()),
+            ("duel", tables.duel, expected.duel_rows()),
+            ("pairing", tables.pairing, expected.pairing_rows()),
+        ]
+        problems: list[str] = []
+        for name, table, wanted in pairs:
+            stored: set[Row] = {tuple(row) for row in connection.execute(select(table))}
+            due = set(wanted)
+            problems += [f"table {name} lacks {row}" for row in sorted(due - stored)]
+            problems += [f"table {name} holds {row}, which no event explains" for row in sorted(stored - due)]
+    return problems
+
+
+def _check_texts(reader: Reader) -> list[str]:
+    problems: list[str] = []
+    known: set[str] = set()
+    for row in _rows(reader, tables.text, ""):
+        known.add(row.hash)
+        try:
+            content = row.content.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            problems.append(f"the text {row.hash} is damaged")
+            continue
+        if Response(row.kind, content).hash != row.hash:
+            problems.append(f"the text {row.hash} was changed after it was written")
+    table = tables.pairing
+    with reader() as connection:
+        for row in connection.execute(select(table.c.id, table.c.first_response, table.c.second_response)):
+            lost = {row.first_response, row.second_response} - known
+            # Texts that came in after they were listed are no loss.
+            if lost and connection.execute(_texts(lost)).first() is None:
+                problems.append(f"pairing {row.id} shows the text {sorted(lost)[0]}, which is missing")
+    return problems
+
+
+def _texts(hashes: set[str]) -> Select[Any]:
+    return select(tables.text.c.hash).where(tables.text.c.hash.in_(hashes))
+
+
+def _rows(reader: Reader, table: Any, after: Any) -> Iterator[Any]:
+    key = next(iter(table.primary_key.columns))
+    while True:
+        with reader() as connection:
+            rows = connection.execute(select(table).where(key > after).order_by(key).limit(_SLICE)).all()
+        yield from rows
+        if len(rows) < _SLICE:
+            return
+        after = getattr(rows[-1], key.name)
+
+
+def back_up(source: Path, connection: Connection, target: Path) -> None:
+    """Copy the file page by page into a temporary one, check that, and give it its name.
+
+    Raises:
+        StoreError: The target cannot be written, or the copy does not verify.
+    """
+    if target == source or (target.exists() and os.path.samefile(target, source)):
+        raise StoreError(f"{str(target)!r} is the study itself; name another file for the backup")
+    if target.is_dir() or not target.parent.is_dir():
+        raise StoreError(f"{str(target)!r} cannot be written: it is a folder, or its folder is missing")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _copy(connection, draft)
+        problems = _problems_of(draft)
+        if problems:
+            raise StoreError(f"the copy of {str(source)!r} does not verify: {problems[0]}")
+        os.replace(draft, target)
+        sync_folder(target.parent)
+    except (_dbapi.Error, apsw.Error) as error:
+        raise explain(
+            target, error if isinstance(error, _dbapi.Error) else _dbapi.translated(error)
+        ) from error
+    finally:
+        for leftover in (draft, draft.with_name(draft.name + "-journal")):
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def _copy(connection: Connection, draft: Path) -> None:
+    source: Any = connection.connection.dbapi_connection
+    target = _dbapi.connect(str(draft))
+    try:
+        with target.handle.backup("main", source.handle, "main") as copy:
+            while not copy.done:
+                copy.step(-1)
+        # One plain file, with no WAL beside it that could be forgotten.
+        target.handle.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        target.close()
+    with draft.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _problems_of(draft: Path) -> list[str]:
+    engine = make_engine(draft, create=False, begin="BEGIN", journal="delete")
+    try:
+        return find_problems(engine.connect)
+    except DBAPIError as error:
+        return [str(explain(draft, error))]
+    finally:
+        engine.dispose()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder survive a power cut, where the system lets folders be synced."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

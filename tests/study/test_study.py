@@ -83,7 +83,9 @@ def test_what_was_shown_is_what_is_stored(make: Maker) -> None:
     for verdict in (Verdict.LEFT, Verdict.RIGHT, Verdict.TIE, Verdict.BOTH_BAD, Verdict.SKIP):
         duel = study.ask()
         assert duel.left.content == respond(study.state.candidates[duel.left_candidate].text, duel.input.text)
-        assert duel.right.content == respond(study.state.candidates[duel.right_candidate].text, duel.input.text)
+        assert duel.right.content == respond(
+            study.state.candidates[duel.right_candidate].text, duel.input.text
+        )
         study.tell(duel, verdict)
         study.state.follow(study.store)
         vote = study.state.votes[-1]
@@ -104,7 +106,9 @@ def test_the_same_seed_gives_the_same_study(make: Maker) -> None:
     first, second = make("one.db"), make("two.db")
     for study in (first, second):
         study.run_judge(judge(), 12)
-    shown = [[(v.left_candidate, v.right_candidate, v.verdict) for v in s.state.votes] for s in (first, second)]
+    shown = [
+        [(v.left_candidate, v.right_candidate, v.verdict) for v in s.state.votes] for s in (first, second)
+    ]
     assert shown[0] == shown[1]
     assert first.best() == second.best()
 

@@ -23,11 +23,13 @@ _META_LEAD = re.compile(
 )
 _PLEASANTRY = re.compile(r"^(?:sure|certainly|of course|okay|absolutely)(?: thing)?\s*[!.,]\s*", re.I)
 _LABEL = re.compile(
-    r"^\W{0,4}(?:(?:new|rephrased|reworded|rewritten|improved|possible|my)\s+)?"
-    r"(?:instructions?|prompts?|system prompt|version|paraphrase|answer|option(?: \w)?)\W{0,4}:\W{0,3}?\s*",
+    r"^[#*_>\s]{0,6}(?:(?:new|rephrased|reworded|rewritten|improved|possible|my)\s+)?"
+    r"(?:instructions?|prompts?|system prompt|version|paraphrase|answer)[*_ ]{0,4}:[*_]{0,3}\s*",
     re.I,
 )
-_OPTION = re.compile(r"^\s*(?:option\s+\w+\s*[:.)]|version\s+\d+\s*[:.)]|\d+\s*[.):]|[-*•])\s+", re.I)
+_OPTION = re.compile(
+    r"^[#*_>\s]{0,6}(?:(?:option|version)\s+\w{1,2}[*_ ]{0,4}[:.)][*_]{0,3}\s*|\d+\s*[.):]\s+|[-*•]\s+)", re.I
+)
 _TRAILING = re.compile(
     r"^\W{0,4}(?:note|explanation|reason(?:ing)?|rationale|inputs?|outputs?|examples?|original instruction)\b"
     r"[^\n:]{0,20}:|^(?:this|the) (?:instruction|prompt|version|rephras\w+)\b"
@@ -61,8 +63,8 @@ def clean(answer: str, *, parent: str = "") -> str:
     while text != before:  # wrappings nest: a label in quotes after a remark
         before = text
         text = _PLEASANTRY.sub("", text, count=1)
-        text = _strip_lead(text, parent)
         text = _first_option(text, parent)
+        text = _strip_lead(text, parent)
         text = _cut_tail(text, parent)
         text = _unquote(text)
     return text
@@ -136,11 +138,10 @@ def _has_marker(parent: str, marker: str) -> bool:
 
 def _first_option(text: str, parent: str) -> str:
     # A prompt may hold a list of its own; a chain of options is a text that begins with one.
-    lines = [line for line in text.split("\n") if line.strip()]
-    if len(lines) < 1 or _OPTION.match(parent):
+    marked = _OPTION.match(text)
+    if marked is None or _OPTION.match(parent):
         return text
-    marked = _OPTION.match(lines[0])
-    return lines[0][marked.end() :].strip() if marked else text
+    return text[marked.end() :].strip().split("\n", 1)[0]
 
 
 def _cut_tail(text: str, parent: str) -> str:

@@ -1,1 +1,46 @@
+"""Who answers: OpenAI-style endpoints, local models, embeddings, a scripted fake, and the meter around them all."""
 
+from palate.models._embedded import EmbeddedModel, embedded_model
+from palate.models._embeddings import EmbeddingModel, minilm_model, wordllama_model
+from palate.models._ledger import Budget, Estimate, Ledger, Reservation, Spent
+from palate.models._limits import AdaptiveLimit, LimitPool
+from palate.models._metered import Accountable, MeteredModel
+from palate.models._openai import Endpoint, OpenAIModel, openai_model
+from palate.models._pricing import Price, PriceTable, read_prices
+from palate.models._retry import Retrier, RetryPolicy
+from palate.models._scripted import Call, ScriptedModel, scripted_model
+from palate.models._transformers import TransformersModel, transformers_model
+from palate.models._weights import cache_folder, fetch_weights, weights_path
+
+__all__ = [
+    "Accountable",
+    "AdaptiveLimit",
+    "Budget",
+    "Call",
+    "EmbeddedModel",
+    "EmbeddingModel",
+    "Endpoint",
+    "Estimate",
+    "Ledger",
+    "LimitPool",
+    "MeteredModel",
+    "OpenAIModel",
+    "Price",
+    "PriceTable",
+    "Reservation",
+    "Retrier",
+    "RetryPolicy",
+    "ScriptedModel",
+    "Spent",
+    "TransformersModel",
+    "cache_folder",
+    "embedded_model",
+    "fetch_weights",
+    "minilm_model",
+    "openai_model",
+    "read_prices",
+    "scripted_model",
+    "transformers_model",
+    "weights_path",
+    "wordllama_model",
+]

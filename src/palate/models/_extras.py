@@ -1,0 +1,28 @@
+"""Optional packages: loaded on use, with the command that installs what is missing."""
+
+from importlib import import_module
+from types import ModuleType
+
+from palate.errors import MissingExtraError
+
+__all__ = ["require"]
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional module.
+
+    Args:
+        module: Name to import.
+        extra: The extra of Palate that installs it; ``""`` for what Palate itself installs.
+        purpose: What needs it, as the beginning of a sentence.
+
+    Raises:
+        MissingExtraError: It is not installed; the text is the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = f"'palate[{extra}]'" if extra else "--upgrade palate"
+        raise MissingExtraError(
+            f"{purpose} needs the package {module.split('.')[0]!r}; install it with: pip install {package}"
+        ) from error

@@ -13,12 +13,15 @@ from palate.store._events import (
     inputs_payload,
     pairing_payload,
 )
+from palate.store._export import EXPORT_FORMATS, ExportReport, export
 from palate.store._state import ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
 
 __all__ = [
+    "EXPORT_FORMATS",
     "BeliefPoint",
     "EventKind",
+    "ExportReport",
     "ShownDuel",
     "Stage",
     "Store",
@@ -26,6 +29,7 @@ __all__ = [
     "StoredEvent",
     "StudyState",
     "candidates_payload",
+    "export",
     "guideline_version",
     "inputs_payload",
     "open_store",

@@ -28,8 +28,7 @@ BUSY_MS = 15_000
 READERS = 8
 
 _NETWORK_TYPES = frozenset(
-    "nfs nfs3 nfs4 cifs smb2 smb3 smbfs afs ceph glusterfs lustre beegfs davfs fuse.sshfs fuse.rclone "
-    "fuse.glusterfs fuse.cephfs fuse.davfs2 fuse.s3fs fuse.gcsfuse".split()
+    ["nfs", "nfs3", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "davfs", "fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "fuse.cephfs", "fuse.davfs2", "fuse.s3fs", "fuse.gcsfuse"]
 )
 
 

@@ -13,7 +13,7 @@ The contract, which ``palate.testing.StoreContract`` checks on any implementatio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,7 +184,7 @@ class Store:
         left = limit
         while left is None or left > 0:
             size = _SLICE if left is None else min(left, _SLICE)
-            with self._reader() as connection:
+            with self.reading() as connection:
                 rows = connection.execute(_AFTER, {"after": after, "limit": size}).all()
             for row in rows:
                 yield StoredEvent(row.seq, _kind(row.kind), decode(row.payload), row.actor, row.at, row.hash)
@@ -195,7 +195,7 @@ class Store:
 
     def last_seq(self) -> int:
         """Number of the last event, in this or any other process; 0 for an empty study."""
-        with self._reader() as connection:
+        with self.reading() as connection:
             return last_link(connection)[0]
 
     def wait(self, after: int, timeout: float) -> int:
@@ -238,21 +238,21 @@ class Store:
 
     def get_response_by_key(self, request_key: str) -> Response | None:
         """The response that was paid for under a key, or ``None``."""
-        with self._reader() as connection:
+        with self.reading() as connection:
             return find_response(connection, request_key)
 
-    def get_response(self, hash: str) -> Response:  # noqa: A002 - the seam's word
+    def get_response(self, hash: str) -> Response:
         """The response under a hash.
 
         Raises:
             NotFoundError: There is none.
         """
-        with self._reader() as connection:
+        with self.reading() as connection:
             return load_responses(connection, {hash})[hash]
 
     def get_completion(self, key: str) -> Mapping[str, Json] | None:
         """A model's answer that was paid for before, or ``None``."""
-        with self._reader() as connection:
+        with self.reading() as connection:
             value = connection.execute(_COMPLETION, {"key": key}).scalar()
         return None if value is None else decode(value)
 
@@ -282,18 +282,18 @@ class Store:
         """
         if not judge or not judge.isprintable() or limit < 1:
             raise InputError(f"open_duels needs a printable judge and a limit >= 1, not {judge!r}, {limit!r}")
-        with self._reader() as connection:
+        with self.reading() as connection:
             rows = open_rows(connection, judge, limit)
             if len(rows) == limit:
                 return load_duels(connection, rows, self._input)
         draws = rng if rng is not None else SystemRandom()
         fresh = self._writer.run(lambda batch: assign(batch, judge, limit, draws))
-        with self._reader() as connection:
+        with self.reading() as connection:
             return load_duels(connection, fresh, self._input)
 
     def ready(self) -> int:
         """How many opened pairings have no vote yet."""
-        with self._reader() as connection:
+        with self.reading() as connection:
             return count_ready(connection)
 
     def submit(self, ballot: Ballot) -> "Future[Receipt]":
@@ -330,7 +330,7 @@ class Store:
         duel_id = self._writer.run(lambda batch: undo_last(batch, judge))
         if duel_id is None:
             return None
-        with self._reader() as connection:
+        with self.reading() as connection:
             return load_duels(connection, [one_row(connection, duel_id)], self._input)[0]
 
     # What was learnt
@@ -341,12 +341,12 @@ class Store:
 
     def belief(self) -> Belief | None:
         """The newest belief, or ``None``."""
-        with self._reader() as connection:
+        with self.reading() as connection:
             return newest_belief(connection)
 
     def belief_curve(self) -> list[BeliefPoint]:
         """How the belief has grown: ``(votes, p_best, best, win_rate)`` for each that was kept, in order."""
-        with self._reader() as connection:
+        with self.reading() as connection:
             return belief_points(connection)
 
     # Care
@@ -361,16 +361,17 @@ class Store:
         """
         target = Path(path).expanduser().absolute()
         refuse_place(target)
-        with self._reader() as connection:
+        with self.reading() as connection:
             back_up(self.path, connection, target)
         return target
 
     def verify(self) -> list[str]:
         """Look for damage: the file, the chain of hashes, the projections, the texts. Empty is good."""
-        return find_problems(self._reader)
+        return find_problems(self.reading)
 
     @contextmanager
-    def _reader(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection]:
+        """A read transaction, for exports and the like. Keep it short: it can hold up the writer."""
         if self._closed:
             raise StoreError(f"{str(self.path)!r} was closed; open the study again")
         try:
@@ -399,7 +400,7 @@ class Store:
             if kind is EventKind.INPUTS_ADDED:
                 wanted -= {record["id"] for record in payload["inputs"] if "id" in record}
         if wanted:
-            with self._reader() as connection:
+            with self.reading() as connection:
                 for input_id in sorted(wanted):
                     self._input(connection, input_id)
 

@@ -41,6 +41,7 @@ _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "`": "`",
 _REFUSAL = re.compile(
     r"^(?:i'?m sorry|i am sorry|sorry,|i can(?:not|'t)|i am unable|i'm unable|as an ai)\b", re.I
 )
+_DATA = re.compile(r"^\W{0,4}(?:input|output)s?\W{0,2}:", re.I)
 _PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
 
 
@@ -104,6 +105,7 @@ def usable(text: str, *, longest: int, parent: str = "", not_one_of: frozenset[s
         sum(letter.isalpha() for letter in text) >= 3
         and len(text) <= longest
         and not _REFUSAL.match(text)
+        and (not _DATA.match(text) or _DATA.match(parent) is not None)
         and set(_PLACEHOLDER.findall(text)) == set(_PLACEHOLDER.findall(parent))
         and likeness(text) not in not_one_of
     )

@@ -1,11 +1,12 @@
-"""Who answers: OpenAI-style endpoints, local models, embeddings, a scripted fake, and the meter around them all."""
+"""Who answers: OpenAI-style endpoints, local models, embeddings, a scripted fake, and their meter."""
 
 from palate.models._embedded import EmbeddedModel, embedded_model
 from palate.models._embeddings import EmbeddingModel, minilm_model, wordllama_model
+from palate.models._endpoint import Endpoint
 from palate.models._ledger import Budget, Estimate, Ledger, Reservation, Spent
 from palate.models._limits import AdaptiveLimit, LimitPool
 from palate.models._metered import Accountable, MeteredModel
-from palate.models._openai import Endpoint, OpenAIModel, openai_model
+from palate.models._openai import OpenAIModel, openai_model
 from palate.models._pricing import Price, PriceTable, read_prices
 from palate.models._retry import Retrier, RetryPolicy
 from palate.models._scripted import Call, ScriptedModel, scripted_model

@@ -82,7 +82,7 @@ def read_completion(row: Mapping[str, Any] | None) -> Completion | None:
     return Completion(text, model, finish, usage, cost, seconds, True, retries)
 
 
-def _whole(number: Any) -> int:
+def _whole(number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"not a whole number: {number!r}")
     return number

@@ -1,8 +1,8 @@
 """Reading what a chat or embedding endpoint sent back, trusting nothing in it."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Answered(NamedTuple):
     """What a chat endpoint said: the text, why it ended, the tokens and the model that it reports."""
 
     text: str
-    finish: str
+    finish: Literal["stop", "length", "refused"]
     usage: Usage
     model: str
 
@@ -54,7 +54,8 @@ def read_body(body: bytes, who: str) -> Mapping[str, Any]:
     start = body[:_SHOWN].decode("utf-8", "replace").strip()
     if start[:1] == "<":
         raise UnusableAnswerError(
-            f"{who} answered with a web page ({start[:60]!r}…); base_url must be the address of the API, which often ends in /v1"
+            f"{who} answered with a web page ({start[:60]!r}…); base_url must be the address of the API, "
+            "which often ends in /v1"
         )
     try:
         content = json.loads(body)
@@ -72,7 +73,7 @@ def read_usage(content: Mapping[str, Any]) -> Usage:
     return Usage(_count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens")))
 
 
-def _count(number: Any) -> int:
+def _count(number: object) -> int:
     return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else 0
 
 
@@ -80,8 +81,8 @@ def read_answer(content: Mapping[str, Any], who: str) -> Answered:
     """Read a chat completion.
 
     Returns:
-        The answer; ``finish`` is ``"refused"`` for a refusal or a content filter, and ``"length"`` for an answer
-        that was cut at ``max_tokens`` or at :data:`LONGEST_ANSWER`.
+        The answer; ``finish`` is ``"refused"`` for a refusal or a content filter, and ``"length"`` for an
+        answer that was cut at ``max_tokens`` or at :data:`LONGEST_ANSWER`.
 
     Raises:
         UnusableAnswerError: No choices, no text, or text of the wrong type.
@@ -111,7 +112,7 @@ def read_answer(content: Mapping[str, Any], who: str) -> Answered:
     return Answered(text[:LONGEST_ANSWER], "length" if cut else "stop", usage, model)
 
 
-def _empty(who: str, reason: Any) -> str:
+def _empty(who: str, reason: object) -> str:
     if reason == "length":
         return f"{who} used up max_tokens without any text, perhaps by thinking; raise max_tokens"
     return f"{who} answered with empty text"
@@ -124,23 +125,19 @@ def _reported(content: Mapping[str, Any]) -> str:
     return f": {str(said)[:_SHOWN]}" if said else ""
 
 
-def read_embeddings(content: Mapping[str, Any], count: int, who: str) -> Array:
+def read_embeddings(content: Mapping[str, Any], who: str) -> Array:
     """Read embeddings into the order in which the texts were sent; ``(N, D)``.
 
     Raises:
-        UnusableAnswerError: Not one vector of numbers for each text, all of one size.
+        UnusableAnswerError: Not vectors of finite numbers, all of one size, each with its place.
     """
-    problem = UnusableAnswerError(
-        f"{who} did not answer with {count} embeddings of one size", read_usage(content)
-    )
+    problem = UnusableAnswerError(f"{who} did not answer with embeddings of one size", read_usage(content))
     data = content.get("data")
-    if not isinstance(data, list) or len(data) != count or not all(isinstance(entry, dict) for entry in data):
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
         raise problem
-    vectors: dict[int, Sequence[float]] = {
-        entry.get("index", place): entry.get("embedding") for place, entry in enumerate(data)
-    }
+    vectors = {entry.get("index", place): entry.get("embedding") for place, entry in enumerate(data)}
     try:
-        rows_ND = np.array([vectors[place] for place in range(count)], dtype=np.float64)
+        rows_ND = np.array([vectors[place] for place in range(len(data))], dtype=np.float64)
     except (KeyError, TypeError, ValueError):
         raise problem from None
     if rows_ND.ndim != 2 or not rows_ND.size or not np.isfinite(rows_ND).all():

@@ -1,11 +1,12 @@
 """The embedded model: a GGUF file on llama.cpp (xllamacpp), in this process, without torch.
 
 Its server listens on a port of the loopback interface that the system picks, behind a random key that this
-process alone knows. Answers are asked for in-process; only tokenising and the chat template go through the port.
+process alone knows. Answers are asked for in-process; only tokenising and the chat template use the port.
 
-Log-probabilities: the server reports, for each token that it draws, the log-softmax of the raw logits. Each token of
-the continuation is made certain by a bias on its logit, which acts on the draw and not on what is reported, and
-its report is read. That is one step of the model per token: right, but slower than the transformers engine.
+Log-probabilities: the server reports, for each token that it draws, the log-softmax of the raw logits. Each
+token of the continuation is made certain by a bias on its logit, which acts on the draw and not on what is
+reported, and its report is read. That is one step of the model per token: right, but slower than the
+transformers engine.
 """
 
 import asyncio
@@ -24,10 +25,10 @@ import numpy as np
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
 from palate.models._answers import read_answer
-from palate.models._extras import require
+from palate.models._extras import Foreign, require
+from palate.models._fingerprint import fingerprint
 from palate.models._pricing import FREE, Price
 from palate.models._requests import check_request, sample_seed
-from palate.models._fingerprint import fingerprint
 from palate.models._weights import fetch_weights
 from palate.types import Array, Capabilities, Completion, Json, Request
 
@@ -58,7 +59,7 @@ class EmbeddedModel:
         self._threads = threads
         self._context = context
         self._parallel = parallel
-        self._server: Any = None
+        self._server: Foreign = None
         self._key = ""
         self._pool: ThreadPoolExecutor | None = None
         self._starting = threading.Lock()
@@ -123,13 +124,13 @@ class EmbeddedModel:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: work(self._started()))
 
-    def _started(self) -> Any:
+    def _started(self) -> Foreign:
         with self._starting:
             if self._server is None:
                 self._server = self._start()
             return self._server
 
-    def _start(self) -> Any:
+    def _start(self) -> Foreign:
         llama = require("xllamacpp", "local", "The embedded model")
         path = self._path or fetch_weights()
         self._key = secrets.token_urlsafe(24)
@@ -153,7 +154,7 @@ class EmbeddedModel:
                 f"{str(path)!r} cannot be loaded as a GGUF model: {error}; fetch it again, or name another"
             ) from error
 
-    def _generate(self, server: Any, request: Request) -> Completion:
+    def _generate(self, server: Foreign, request: Request) -> Completion:
         started = time.monotonic()
         body: dict[str, Any] = {
             "messages": _turns(request),
@@ -178,7 +179,7 @@ class EmbeddedModel:
             seconds=time.monotonic() - started,
         )
 
-    def _score(self, server: Any, request: Request, continuation: str) -> Array:
+    def _score(self, server: Foreign, request: Request, continuation: str) -> Array:
         prompt = self._post(server, "/apply-template", {"messages": _turns(request)})["prompt"]
         before = self._tokens(server, prompt, special=True)
         target = self._tokens(server, continuation, special=False)
@@ -201,7 +202,7 @@ class EmbeddedModel:
             score_T[place] = drawn["logprob"]
         return score_T
 
-    def _tokens(self, server: Any, text: str, *, special: bool) -> list[int]:
+    def _tokens(self, server: Foreign, text: str, *, special: bool) -> list[int]:
         body: dict[str, Json] = {"content": text, "add_special": special, "parse_special": special}
         return self._post(server, "/tokenize", body)["tokens"]
 
@@ -214,7 +215,7 @@ class EmbeddedModel:
             raise ModelError(f"{self._name} failed: {reply['error'].get('message', reply['error'])}")
         return reply
 
-    def _post(self, server: Any, path: str, body: dict[str, Json]) -> dict[str, Any]:
+    def _post(self, server: Foreign, path: str, body: dict[str, Json]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
         request = urllib.request.Request(server.listening_address + path, json.dumps(body).encode(), headers)
         # Without the environment's proxies: this never leaves the machine.
@@ -248,7 +249,8 @@ def embedded_model(
     """
     if threads < 1 or parallel < 1 or context < 64:
         raise ConfigError(
-            f"threads is {threads!r}, parallel is {parallel!r} and context is {context!r}; they must be at least 1, 1 and 64"
+            f"threads is {threads!r}, parallel is {parallel!r} and context is {context!r}; "
+            "they must be at least 1, 1 and 64"
         )
     if path is not None and not Path(path).is_file():
         raise ConfigError(

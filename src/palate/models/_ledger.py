@@ -24,7 +24,7 @@ class Budget:
     """The most that a study may spend; ``None`` is no limit.
 
     Args:
-        calls: Requests that are sent, failed ones included, answers from the cache not.
+        calls: Requests that are sent, failed ones included, retried ones once; answers from the cache not.
         tokens: Tokens going in and coming out, together.
         cost: US dollars. Every model must then have a known price.
     """
@@ -163,16 +163,16 @@ class Ledger:
             tokens = spent.tokens + sum(other.tokens for other in reserved) + estimate.tokens
             if tokens > budget.tokens:
                 return (
-                    f"{spent.tokens} of the budget's {budget.tokens} tokens are used, and the next call may need "
-                    f"{estimate.tokens}; raise budget.tokens to go on"
+                    f"{spent.tokens} of the budget's {budget.tokens} tokens are used, and the next call "
+                    f"may need {estimate.tokens}; raise budget.tokens to go on"
                 )
         if budget.cost is not None:
             wanted = estimate.cost or 0.0
             cost = spent.priced + sum(other.cost or 0.0 for other in reserved) + wanted
             if cost > budget.cost + _ROUNDING:
                 return (
-                    f"${spent.priced:.4f} of the budget's ${budget.cost:.4f} are spent, and the next call may "
-                    f"cost ${wanted:.4f}; raise budget.cost to go on"
+                    f"${spent.priced:.4f} of the budget's ${budget.cost:.4f} are spent, and the next call "
+                    f"may cost ${wanted:.4f}; raise budget.cost to go on"
                 )
         return None
 
@@ -204,6 +204,7 @@ def _wake(waiter: "asyncio.Future[None]") -> None:
 def unknown_price_text(model: str) -> str:
     """Say that a cost budget needs a price, and how to give one."""
     return (
-        f"there is a budget of money, but the price of {model} is unknown; give it in US dollars per million tokens, "
-        "as prices = {input = 0.15, output = 0.6} in the table of the model, or limit budget.tokens instead"
+        f"there is a budget of money, but the price of {model} is unknown; give it in US dollars per "
+        "million tokens, as prices = {input = 0.15, output = 0.6} in the table of the model, or limit "
+        "budget.tokens instead"
     )

@@ -1,13 +1,13 @@
-"""How many calls to one endpoint may be under way: grows while it goes well, halves when it is told to slow down.
+"""How many calls to one endpoint may be under way: grows while it goes well, halves when told to slow down.
 
-Additive increase, multiplicative decrease (Chiu & Jain, 1989, "Analysis of the increase and decrease algorithms
-for congestion avoidance"): after each success ``limit += 1 / limit``, so by one in a full round; at a 429
-``limit *= 1/2``, once for all the calls that were sent before the last decrease.
+Additive increase, multiplicative decrease (Chiu & Jain, 1989, "Analysis of the increase and decrease
+algorithms for congestion avoidance"): after each success ``limit += 1 / limit``, so by one in a full round;
+at a 429 ``limit *= 1/2``, once for all the calls that were sent before the last decrease.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -50,12 +50,13 @@ class AdaptiveLimit:
         """Refuse an empty range."""
         if not 1 <= self.least <= self.start <= self.most:
             raise ConfigError(
-                f"concurrency must satisfy 1 ≤ least ≤ start ≤ most; it is {self.least}, {self.start}, {self.most}"
+                "concurrency must satisfy 1 ≤ least ≤ start ≤ most; it is "
+                f"{self.least}, {self.start}, {self.most}"
             )
         self.limit = float(self.start)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
+    async def slot(self) -> AsyncGenerator[Slot]:
         """Wait for a turn, first come first served, and hold it for the length of a call with its retries."""
         await self._enter()
         slot = Slot(self, self._era)

@@ -219,8 +219,8 @@ class MeteredModel:
             for key, row in rows.items():
                 cache.put_completion(key, row)
 
-        # In a thread because a durable write waits for the disk. It is handed over before this coroutine first
-        # gives way, so cancelling the caller cannot lose an answer that was paid for.
+        # In a thread because a durable write waits for the disk. It is handed over before this coroutine
+        # first gives way, so cancelling the caller cannot lose an answer that was paid for.
         await asyncio.to_thread(write)
 
     async def _once(self, key: str, call: Callable[[], Awaitable[T]]) -> tuple[T, bool]:

@@ -63,7 +63,7 @@ class PriceTable:
         return PriceTable(self.dated, {**self.prices, **own})
 
 
-def _price(name: str, entry: Any) -> Price:
+def _price(name: str, entry: object) -> Price:
     if isinstance(entry, Price):
         entry = entry._asdict()
     wanted = (
@@ -102,6 +102,7 @@ def read_prices(path: Path | str | None = None) -> PriceTable:
     models = content.get("models")
     if not isinstance(models, dict) or set(content) - {"dated", "models"}:
         raise ConfigError(
-            f'the price table {str(path)!r} must hold dated = "YYYY-MM-DD" and a table [models]; it holds {sorted(content)}'
+            f'the price table {str(path)!r} must hold dated = "YYYY-MM-DD" and a table [models]; '
+            f"it holds {sorted(content)}"
         )
     return PriceTable(str(content.get("dated", "")), {}).updated(models)

@@ -2,7 +2,7 @@
 
 __all__ = ["redact"]
 
-# A run this short of a key's characters gives nothing useful away; a longer one may help to guess or trace it.
+# A run this short of a key's characters gives nothing useful away; a longer one may help to trace it.
 _LONGEST_TRACE = 5
 _MASK = "[key]"
 

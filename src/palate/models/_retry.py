@@ -1,9 +1,9 @@
 """The one retry loop. The SDK's own is switched off, so that attempts never multiply.
 
-Wait before attempt ``n + 1`` (counted from 0): ``floor + uniform(0, min(cap, base · 2ⁿ))``, where ``floor`` is what
-the endpoint asked for in ``Retry-After`` (0 without it). Full jitter follows M. Brooker, "Exponential Backoff
-And Jitter" (AWS Architecture Blog, 2015); adding it to the floor instead of taking the larger of the two keeps
-clients that were told the same time from coming back in the same instant.
+Wait before attempt ``n + 1`` (counted from 0): ``floor + uniform(0, min(cap, base · 2ⁿ))``; ``floor`` is
+what the endpoint asked for in ``Retry-After`` (0 without it). Full jitter follows M. Brooker, "Exponential
+Backoff And Jitter" (AWS Architecture Blog, 2015); adding it to the floor instead of taking the larger of the
+two keeps clients that were told the same time from coming back in the same instant.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         now: The time against which an HTTP date is read, with its zone.
 
     Returns:
-        Seconds, at least 0; ``None`` when nothing readable was said. ``retry-after-ms`` wins over ``retry-after``.
+        Seconds, at least 0; ``None`` when nothing readable was said. ``retry-after-ms`` comes first.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -138,7 +138,7 @@ class Retrier:
             who: What is called, for the error text.
 
         Raises:
-            ModelError: Attempts or time ran out; the text says how many were made and why the last one failed.
+            ModelError: Attempts or time ran out; the text says how many there were and why the last failed.
         """
         end = self.now() + self.policy.deadline
         reasons: list[str] = []
@@ -155,7 +155,7 @@ class Retrier:
             wait = self._wait(len(reasons) - 1, failure.floor)
             given_up = self._given_up(len(reasons), wait, end - self.now())
             if given_up:
-                # Outside the handlers, so that the error carries no chain to objects that hold the request's headers.
+                # Raised outside the handlers: no chain to objects that hold the request's headers.
                 break
             await self.sleep(wait)
         tried = "once" if len(reasons) == 1 else f"{len(reasons)} times"

@@ -1,4 +1,4 @@
-"""A model that answers from a script: for tests, for demonstrations, and for trying a study without paying."""
+"""A model that answers from a script: for tests, demonstrations, and for trying a study without paying."""
 
 import asyncio
 import hashlib
@@ -35,11 +35,12 @@ class ScriptedModel:
         answers: One text for every request; or a list that is used up in order; or a function of the request.
             An entry may be a text, a whole :class:`~palate.types.Completion`, or an exception to raise.
         repeat: Begin the list again at its end; otherwise the request after the last entry fails.
-        delay: Seconds before each answer: one number, a list that is used up (its last entry stays), or a function.
+        delay: Seconds before each answer: a number, a list that is used up (its last entry stays), or a
+            function.
         dimension: Size of the embeddings, which are pseudo-random unit vectors drawn from each text's hash;
             ``None`` for a model that cannot embed.
-        scores: A function of request and continuation that returns log-probabilities; ``None`` for a model that
-            cannot score.
+        scores: A function of request and continuation that returns log-probabilities; ``None`` for a model
+            that cannot score.
         name: Its name.
         cost: US dollars per million tokens; ``None`` for a model of unknown price.
         sleep: Waits; tests replace it.
@@ -139,7 +140,7 @@ class ScriptedModel:
         answers = self.answers
         if isinstance(answers, str):
             return answers
-        if not isinstance(answers, Sequence):
+        if callable(answers):
             return answers(request)
         if not answers or (turn >= len(answers) and not self.repeat):
             return ModelError(
@@ -150,9 +151,9 @@ class ScriptedModel:
     def _seconds(self, request: Request, turn: int) -> float:
         if isinstance(self.delay, int | float):
             return float(self.delay)
-        if isinstance(self.delay, Sequence):
-            return float(self.delay[min(turn, len(self.delay) - 1)]) if self.delay else 0.0
-        return float(self.delay(request))
+        if callable(self.delay):
+            return float(self.delay(request))
+        return float(self.delay[min(turn, len(self.delay) - 1)]) if self.delay else 0.0
 
 
 def _hashed_direction(text: str, dimension: int) -> Array:
@@ -175,7 +176,7 @@ def scripted_model(
     Raises:
         ConfigError: ``answers`` is neither a text, a list nor a function, or ``dimension`` is below 1.
     """
-    if not callable(answers) and not isinstance(answers, Sequence):
+    if not callable(answers) and not isinstance(answers, str | list | tuple):
         raise ConfigError(f"answers is {answers!r}; it must be a text or a list of texts")
     if dimension is not None and dimension < 1:
         raise ConfigError(f"dimension is {dimension!r}; it must be at least 1, or absent")

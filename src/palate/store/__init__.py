@@ -1,7 +1,7 @@
 """What is remembered: events appended to one SQLite file, and everything that follows from them.
 
-:func:`open_store` opens a study's file, :class:`StudyState` is what its events add up to. ``docs/ideas/store.md`` tells
-why it is built this way.
+:func:`open_store` opens a study's file, :class:`StudyState` is what its events add up to.
+``docs/ideas/store.md`` tells why it is built this way.
 """
 
 from palate.store._beliefs import BeliefPoint

@@ -1,7 +1,7 @@
 """Events that are not votes: what they must fit to, and what they change in the projections."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
@@ -31,6 +31,7 @@ _INPUT_EVENTS = (
 )
 _ONE_PAIRING = select(tables.pairing.c.id).where(tables.pairing.c.id == bindparam("id"))
 
+Content = TypeVar("Content")
 Check = Callable[[Connection, Mapping[str, Any]], None]
 
 
@@ -116,7 +117,7 @@ def _check_pairing(connection: Connection, payload: Mapping[str, Any]) -> None:
         )
 
 
-def _readable(read: Callable[[Any], Any], record: Any, noun: str) -> Any:
+def _readable(read: Callable[[Any], Content], record: object, noun: str) -> Content:
     try:
         return read(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

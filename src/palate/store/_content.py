@@ -55,7 +55,7 @@ def check_response(request_key: str, response: Response) -> None:
     """
     if response.failed is not None:
         raise InputError(
-            f"a response that failed ({response.failed}) is not kept; append a 'response_failed' event instead"
+            f"a response that failed ({response.failed}) is not kept; append a 'response_failed' event"
         )
     if not request_key or not request_key.isprintable():
         raise InputError(f"a request key is a non-empty printable text, not {request_key!r:.80}")

@@ -131,7 +131,7 @@ class Cursor:
         self.rowcount = self.connection.handle.total_changes() - before
         return self
 
-    def fetchone(self) -> Any:
+    def fetchone(self) -> tuple[Any, ...] | None:
         """The next row, or ``None``."""
         try:
             return self._cursor.fetchone()
@@ -157,7 +157,7 @@ class Cursor:
         """Let go of the statement."""
         self._cursor.close(force=True)
 
-    def _note_columns(self, cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
+    def _note_columns(self, cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
         columns = cursor.get_description()
         if columns:
             self.description = [(name, None, None, None, None, None, None) for name, *_ in columns]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from palate.errors import StoreError
 from palate.store import _schema as tables
@@ -53,7 +53,7 @@ _GUIDELINES = (
 )
 
 
-def open_rows(connection: Connection, judge: str, limit: int) -> Sequence[Any]:
+def open_rows(connection: Connection, judge: str, limit: int) -> Sequence[Row[Any]]:
     """A judge's open duels: the one undone last first, then the oldest."""
     return connection.execute(_OPEN, {"judge": judge, "limit": limit}).all()
 
@@ -69,7 +69,7 @@ def current_guidelines(connection: Connection) -> str:
     return "" if payload is None else decode(payload)["guidelines"]
 
 
-def assign(batch: Batch, judge: str, limit: int, rng: Random) -> list[Any]:
+def assign(batch: Batch, judge: str, limit: int, rng: Random) -> list[Row[Any]]:
     """Fill a judge's open duels up to ``limit`` from pairings that nobody holds; returns their rows."""
     connection = batch.connection
     lacking = limit - len(open_rows(connection, judge, limit))
@@ -83,7 +83,7 @@ def assign(batch: Batch, judge: str, limit: int, rng: Random) -> list[Any]:
 
 
 def load_duels(
-    connection: Connection, rows: Sequence[Any], inputs: Callable[[Connection, str], Input]
+    connection: Connection, rows: Sequence[Row[Any]], inputs: Callable[[Connection, str], Input]
 ) -> list[Duel]:
     """Put texts to the rows of :func:`open_rows`."""
     hashes = {row.first_response for row in rows} | {row.second_response for row in rows}
@@ -110,7 +110,7 @@ def load_duels(
     return duels
 
 
-def one_row(connection: Connection, duel_id: str) -> Any:
+def one_row(connection: Connection, duel_id: str) -> Row[Any]:
     """The row of one duel, as :func:`open_rows` gives it."""
     row = connection.execute(_ONE, {"id": duel_id}).first()
     if row is None:

@@ -28,7 +28,11 @@ BUSY_MS = 15_000
 READERS = 8
 
 _NETWORK_TYPES = frozenset(
-    ["nfs", "nfs3", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "davfs", "fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "fuse.cephfs", "fuse.davfs2", "fuse.s3fs", "fuse.gcsfuse"]
+    (
+        *("nfs", "nfs3", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre"),
+        *("beegfs", "davfs", "fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "fuse.cephfs", "fuse.davfs2"),
+        *("fuse.s3fs", "fuse.gcsfuse"),
+    )
 )
 
 
@@ -67,8 +71,8 @@ def info_for(version: tuple[int, ...]) -> StoreInfo:
     return StoreInfo(
         written,
         "truncate",
-        f"SQLite {written} has the WAL-reset bug (fixed in 3.44.6, 3.50.7, 3.51.3 and from 3.53), so the slower "
-        "rollback journal is used; a newer apsw brings a newer SQLite",
+        f"SQLite {written} has the WAL-reset bug (fixed in 3.44.6, 3.50.7, 3.51.3 and from 3.53), so the "
+        "slower rollback journal is used; a newer apsw brings a newer SQLite",
     )
 
 
@@ -78,7 +82,7 @@ def refuse_place(path: Path, mounts: str | None = None) -> None:
     Args:
         path: Where the study is or will be.
         mounts: Text of ``/proc/self/mounts``; read from there when ``None``. Other systems than Linux are
-            judged by the path alone (``\\\\server\\share``).
+            judged by the path alone.
 
     Raises:
         StoreError: It lies on one.
@@ -163,8 +167,10 @@ def explain(path: Path, error: DBAPIError | _dbapi.Error) -> StoreError:
     name = repr(str(path))
     known = {
         5: f"{name} is busy: another process has been writing for {BUSY_MS // 1000} s; stop it and try again",
-        8: f"{name} cannot be written: the file or its folder is read-only; change that or copy the study elsewhere",
-        10: f"the disk failed while {name} was in use ({original}); nothing unacknowledged was kept, check the disk",
+        8: f"{name} cannot be written: the file or its folder is read-only; change that or copy "
+        "the study elsewhere",
+        10: f"the disk failed while {name} was in use ({original}); check the disk, what was "
+        "acknowledged before is safe if the disk kept it",
         11: f"{name} is damaged ({original}); restore a backup, or see what `palate verify` can still read",
         13: f"the disk is full, so {name} cannot take anything more; free some space and try again, what was "
         "acknowledged is safe",

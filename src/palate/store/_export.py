@@ -227,7 +227,8 @@ class _Export:
         return (
             "---\npretty_name: Preferences collected with Palate\ntags:\n- preference\n- dpo\n"
             f"size_categories:\n- {_size(report.rows)}\n---\n\n# Preferences collected with Palate\n\n"
-            f"{report.rows} rows from {report.votes} votes up to event {report.seq} (schema {report.schema}).\n\n"
+            f"{report.rows} rows from {report.votes} votes up to event {report.seq} "
+            f"(schema {report.schema}).\n\n"
             f"- ties: {report.ties} ({report.ties_as})\n- both bad: {report.both_bad}, left out\n"
             f"- skipped: {report.skipped}, left out\n- identical answers: {report.identical}, left out\n\n"
             "`prompt` is the input that both answers reply to; `chosen` and `rejected` are the answers. "

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from palate.errors import MissingExtraError, StoreError
@@ -66,7 +67,7 @@ def write_folder(
     return [(value, f"{path.name}/{name}") for name, value in sums]
 
 
-def _write_rows(arrow: Any, table: Path, preferences: Iterator[Preference]) -> None:
+def _write_rows(arrow: ModuleType, table: Path, preferences: Iterator[Preference]) -> None:
     schema = arrow.schema([(column, arrow.string()) for column in COLUMNS])
     with arrow.OSFile(str(table), "wb") as sink, arrow.ipc.new_stream(sink, schema) as writer:
         rows: list[dict[str, Any]] = []
@@ -84,7 +85,7 @@ def _write_rows(arrow: Any, table: Path, preferences: Iterator[Preference]) -> N
         writer.write_batch(arrow.RecordBatch.from_pylist(rows, schema=schema))
 
 
-def _save(datasets: Any, table: Path, folder: Path) -> None:
+def _save(datasets: ModuleType, table: Path, folder: Path) -> None:
     bars = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:

@@ -7,10 +7,10 @@ study as it was at one event.
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from palate.store import _schema as tables
 from palate.store._append import read_inputs
@@ -97,7 +97,7 @@ class Votes:
         after = 0
         while True:
             with self._store.reading() as connection:
-                rows = connection.execute(
+                rows: Sequence[Any] = connection.execute(
                     _SLICE_OF_VOTES, {"after": after, "upto": self._upto, "limit": _SLICE}
                 ).all()
                 wanted = {row.first_response for row in rows} | {row.second_response for row in rows}
@@ -111,7 +111,7 @@ class Votes:
             after = rows[-1].seq
             time.sleep(_BREATH_SECONDS)
 
-    def _remember(self, connection: Any, hashes: set[str]) -> None:
+    def _remember(self, connection: Connection, hashes: set[str]) -> None:
         if hashes:
             if len(self._texts) > _TEXTS_KEPT:
                 self._texts = {}
@@ -125,7 +125,7 @@ class Votes:
             self._texts[address] = self._store.get_response(address).content
         return self._texts[address]
 
-    def _vote(self, row: Any) -> ShownVote:
+    def _vote(self, row: Row[Any]) -> ShownVote:
         first = row.first, self._text(row.first_response)
         second = row.second, self._text(row.second_response)
         left, right = (second, first) if row.swapped else (first, second)

@@ -8,15 +8,23 @@ from pathlib import Path
 
 from palate.errors import StoreError
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
 __all__ = ["ServerLock"]
 
 # Windows locks are mandatory for the bytes they cover, so they go where the text is not.
 _WINDOWS_OFFSET = 4096
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _WINDOWS_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class ServerLock:
@@ -31,7 +39,7 @@ class ServerLock:
         self._descriptor = self._acquire(path)
         note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, note, 0) if sys.platform != "win32" else os.write(self._descriptor, note)
+        os.write(self._descriptor, note)
 
     def release(self) -> None:
         """Let the next server in. Idempotent."""
@@ -70,15 +78,6 @@ class ServerLock:
             return f" by process {int(note['pid'])} on {note['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             return " by another process"
-
-
-def _lock(descriptor: int) -> None:
-    if sys.platform == "win32":
-        os.lseek(descriptor, _WINDOWS_OFFSET, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -2,8 +2,8 @@
 
 ``event`` is the truth. ``pairing``, ``duel`` and ``vote`` are projections of it: they carry the constraints
 (one vote per judge and key, one effective vote per duel) and answer the questions that the page asks, and
-``palate verify`` rebuilds and compares them. ``text``, ``response`` and ``completion`` hold what was paid for;
-``belief`` holds what was computed and could be computed again.
+``palate verify`` rebuilds and compares them. ``text``, ``response`` and ``completion`` hold what was paid
+for; ``belief`` holds what was computed and could be computed again.
 """
 
 from sqlalchemy import (

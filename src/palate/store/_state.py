@@ -114,10 +114,11 @@ class StudyState:
         if event.seq != self.seq + 1:
             raise StoreError(f"event {event.seq} cannot follow event {self.seq}: one is missing or repeated")
         try:
-            _STEPS[event.kind](self, event)
+            self._steps()[event.kind](event)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
-                f"event {event.seq} ({event.kind}) does not fit what came before it: {error!r}; run `palate verify`"
+                f"event {event.seq} ({event.kind}) does not fit what came before it: {error!r}; "
+                "run `palate verify`"
             ) from error
         self.seq = event.seq
 
@@ -222,18 +223,18 @@ class StudyState:
     def _reopen(self, event: StoredEvent) -> None:
         self.closed = None
 
-
-_STEPS: Mapping[EventKind, Callable[[StudyState, StoredEvent], None]] = {
-    EventKind.STUDY_CREATED: StudyState._configure,
-    EventKind.CONFIG_CHANGED: StudyState._configure,
-    EventKind.INPUTS_ADDED: StudyState._add_inputs,
-    EventKind.CANDIDATES_ADDED: StudyState._add_candidates,
-    EventKind.CANDIDATE_WITHDRAWN: StudyState._withdraw,
-    EventKind.PAIRING_OPENED: StudyState._open_pairing,
-    EventKind.DUEL_SHOWN: StudyState._show,
-    EventKind.VOTED: StudyState._vote,
-    EventKind.UNDONE: StudyState._undo,
-    EventKind.RESPONSE_FAILED: StudyState._fail,
-    EventKind.STUDY_CLOSED: StudyState._close,
-    EventKind.STUDY_REOPENED: StudyState._reopen,
-}
+    def _steps(self) -> Mapping[EventKind, Callable[[StoredEvent], None]]:
+        return {
+            EventKind.STUDY_CREATED: self._configure,
+            EventKind.CONFIG_CHANGED: self._configure,
+            EventKind.INPUTS_ADDED: self._add_inputs,
+            EventKind.CANDIDATES_ADDED: self._add_candidates,
+            EventKind.CANDIDATE_WITHDRAWN: self._withdraw,
+            EventKind.PAIRING_OPENED: self._open_pairing,
+            EventKind.DUEL_SHOWN: self._show,
+            EventKind.VOTED: self._vote,
+            EventKind.UNDONE: self._undo,
+            EventKind.RESPONSE_FAILED: self._fail,
+            EventKind.STUDY_CLOSED: self._close,
+            EventKind.STUDY_REOPENED: self._reopen,
+        }

@@ -21,7 +21,7 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Engine, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from palate.errors import InputError, NotFoundError, StoreError
@@ -425,11 +425,12 @@ def _check_place(place: Path, create: bool) -> None:
     for target in (place.parent, place) if place.exists() else (place.parent,):
         if not os.access(target, os.W_OK):
             raise StoreError(
-                f"{str(target)!r} is read-only, so the study cannot be kept there; change that or copy it elsewhere"
+                f"{str(target)!r} is read-only, so the study cannot be kept there; "
+                "change that or copy it elsewhere"
             )
 
 
-def _prepare(path: Path, engine: Any) -> None:
+def _prepare(path: Path, engine: Engine) -> None:
     with engine.connect() as connection, connection.begin():
         if needs_migration(connection, path):
             migrate(connection)

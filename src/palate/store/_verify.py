@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy.exc import DBAPIError
 
 from palate.errors import PalateError, StoreError
@@ -178,7 +178,7 @@ def _texts(hashes: set[str]) -> Select[Any]:
     return select(tables.text.c.hash).where(tables.text.c.hash.in_(hashes))
 
 
-def _rows(reader: Reader, table: Any, after: Any) -> Iterator[Any]:
+def _rows(reader: Reader, table: Table, after: int | str) -> Iterator[Any]:
     key = next(iter(table.primary_key.columns))
     while True:
         with reader() as connection:
@@ -195,7 +195,7 @@ def back_up(source: Path, connection: Connection, target: Path) -> None:
     Raises:
         StoreError: The target cannot be written, or the copy does not verify.
     """
-    if target == source or (target.exists() and os.path.samefile(target, source)):
+    if target == source or (target.exists() and target.samefile(source)):
         raise StoreError(f"{str(target)!r} is the study itself; name another file for the backup")
     if target.is_dir() or not target.parent.is_dir():
         raise StoreError(f"{str(target)!r} cannot be written: it is a folder, or its folder is missing")
@@ -205,7 +205,7 @@ def back_up(source: Path, connection: Connection, target: Path) -> None:
         problems = _problems_of(draft)
         if problems:
             raise StoreError(f"the copy of {str(source)!r} does not verify: {problems[0]}")
-        os.replace(draft, target)
+        draft.replace(target)
         sync_folder(target.parent)
     except (_dbapi.Error, apsw.Error) as error:
         raise explain(

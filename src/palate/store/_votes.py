@@ -5,7 +5,7 @@ because the reply may have been lost on the way and not the vote. Then the duel 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -47,7 +47,9 @@ def check_ballot(ballot: Ballot) -> None:
     Raises:
         InputError: A field is of the wrong type, empty, too long or not finite.
     """
-    if not isinstance(ballot.verdict, Verdict):
+    # Callers are checked by their types; what came over a wire was not.
+    verdict = cast("object", ballot.verdict)
+    if not isinstance(verdict, Verdict):
         raise InputError(f"a ballot's verdict is a palate.types.Verdict, not {ballot.verdict!r}")
     for name, longest in (("key", LONGEST_KEY), ("judge", LONGEST_KEY), ("duel_id", LONGEST_KEY)):
         value = getattr(ballot, name)
@@ -85,11 +87,12 @@ def cast_votes(batch: Batch, ballots: Sequence[tuple[Ballot, str]]) -> list[Rece
     }
     ids = [ballot.duel_id for ballot, _ in ballots]
     duels: dict[str, Any] = {row.id: row for row in connection.execute(_DUELS, {"ids": ids})}
+    judges = {row.id: row.judge for row in duels.values()}
     closed = {row.id for row in duels.values() if not row.open}
     votes: list[dict[str, Any]] = []
     outcomes: list[Receipt | PalateError] = []
     for ballot, fingerprint in ballots:
-        outcome = _settled(ballot, fingerprint, seen) or _refusal(ballot, duels.get(ballot.duel_id), closed)
+        outcome = _settled(ballot, fingerprint, seen) or _refusal(ballot, judges.get(ballot.duel_id), closed)
         if outcome is None:
             votes.append(row := _vote_row(batch, ballot, fingerprint))
             outcome = Receipt(row["seq"], ballot.duel_id, ballot.verdict, False)
@@ -132,9 +135,9 @@ def _settled(
     )
 
 
-def _refusal(ballot: Ballot, duel: Any, closed: set[str]) -> PalateError | None:
+def _refusal(ballot: Ballot, shown_to: str | None, closed: set[str]) -> PalateError | None:
     # A duel of somebody else is answered like one that never was: ids are nobody else's business.
-    if duel is None or duel.judge != ballot.judge:
+    if shown_to != ballot.judge:
         return NotFoundError(
             f"no duel {ballot.duel_id!r} was shown to {ballot.judge!r}; load the page again for an open one"
         )

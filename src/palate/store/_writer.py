@@ -126,7 +126,7 @@ class Writer:
         except (DBAPIError, _dbapi.Error) as error:
             # Nothing of this transaction was answered; a fresh connection rolls back whatever is left of it.
             self._drop_connection()
-            outcomes = [explain(self._path, error)] * len(items)
+            outcomes: list[Any] = [explain(self._path, error)] * len(items)
         except Exception as error:
             self._drop_connection()
             outcomes = [error] * len(items)
@@ -144,7 +144,7 @@ class Writer:
             try:
                 connection.close()
             except (DBAPIError, _dbapi.Error):
-                # The rollback of a connection whose disk has failed fails too; closing it is all that is left.
+                # The rollback of a connection whose disk has failed fails too; closing it is what is left.
                 connection.invalidate()
 
 

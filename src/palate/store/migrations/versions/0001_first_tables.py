@@ -12,8 +12,9 @@ branch_labels = None
 depends_on = None
 
 
-def _partial(condition: str) -> dict[str, sa.TextClause]:
-    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+def _partial(name: str, table: str, columns: list[str], condition: str, *, unique: bool = False) -> None:
+    where = sa.text(condition)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def upgrade() -> None:
@@ -33,8 +34,8 @@ def _events() -> None:
         sa.Column("payload", sa.Text, nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
     )
-    rare = _partial("kind NOT IN ('voted', 'duel_shown', 'undone', 'pairing_opened')")
-    op.create_index("event_setup", "event", ["kind", "seq"], **rare)
+    rare = "kind NOT IN ('voted', 'duel_shown', 'undone', 'pairing_opened')"
+    _partial("event_setup", "event", ["kind", "seq"], rare)
 
 
 def _projections() -> None:
@@ -61,7 +62,7 @@ def _projections() -> None:
         sa.Column("open", sa.Integer, nullable=False),
         sa.Column("reopened", sa.Integer, nullable=False),
     )
-    op.create_index("duel_open", "duel", ["judge", "reopened", "seq"], **_partial("open = 1"))
+    _partial("duel_open", "duel", ["judge", "reopened", "seq"], "open = 1")
     op.create_table(
         "vote",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
@@ -73,8 +74,8 @@ def _projections() -> None:
         sa.Column("undone", sa.Integer, nullable=False),
     )
     op.create_index("vote_once", "vote", ["key", "judge"], unique=True)
-    op.create_index("vote_one_per_duel", "vote", ["duel_id"], unique=True, **_partial("undone = 0"))
-    op.create_index("vote_latest", "vote", ["judge", "seq"], **_partial("undone = 0"))
+    _partial("vote_one_per_duel", "vote", ["duel_id"], "undone = 0", unique=True)
+    _partial("vote_latest", "vote", ["judge", "seq"], "undone = 0")
 
 
 def _paid_and_computed() -> None:

@@ -1,0 +1,211 @@
+"""Belief about utilities from duels: Laplace approximation under a Gaussian prior.
+
+    u = F z,  z ~ N(0, I)                 prior covariance of the utilities: F F^T
+    P(i beats j) = sigmoid(u_i - u_j)     one vote; a tie counts as half a win for each
+
+The mode is found by Newton's method; the belief is the Gaussian that has the curvature of the log-posterior
+at its mode. With M distinct pairs and F of R columns, the work is done in the smaller of the two spaces:
+
+    M <= R   on the differences d = Phi z:  B = I + W^(1/2) Phi Phi^T W^(1/2)
+    M >  R   on the weights z:              H = I + Phi^T W Phi
+
+where Phi holds the rows F_i - F_j and W = diag(n p (1 - p)). Both give the same numbers. Source: Rasmussen
+and Williams, "Gaussian Processes for Machine Learning", algorithms 3.1 and 3.2 (section 3.4), applied to
+differences as in Chu and Ghahramani, "Preference learning with Gaussian processes", 2005, with a logistic
+instead of a probit link.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.choice._numeric import log_sigmoid, sigmoid
+from palate.types import Array
+
+__all__ = [
+    "DuelCounts",
+    "Gaussian",
+    "LaplaceFit",
+    "count_duels",
+    "fit_differences",
+    "fit_utilities",
+    "update_prior",
+]
+
+_STEP_TOLERANCE = 1e-9  # in log-odds: far below what a vote, or its display, can resolve
+_STEPS = 100
+
+
+class Gaussian(NamedTuple):
+    """A belief about N utilities, in log-odds."""
+
+    mean_N: Array
+    covariance_NN: Array
+
+
+class DuelCounts(NamedTuple):
+    """Votes added up over distinct unordered pairs.
+
+    Entry m says that ``low_M[m] < high_M[m]`` met ``count_M[m]`` times and the lower row number won
+    ``wins_M[m]`` of them. Who stood on the left, and in which order votes came, leaves no trace.
+    """
+
+    low_M: NDArray[np.int64]
+    high_M: NDArray[np.int64]
+    wins_M: Array
+    count_M: Array
+
+
+class LaplaceFit(NamedTuple):
+    """The mode of the differences and what is needed to go on from it.
+
+    ``dual_M`` is the gradient of the log-likelihood at the mode, ``weight_M`` its curvature, both in votes;
+    ``log_evidence`` is the approximate log marginal likelihood in nats, for comparing priors.
+    """
+
+    difference_M: Array
+    dual_M: Array
+    weight_M: Array
+    log_evidence: float
+
+
+def count_duels(first_M: NDArray[np.int64], second_M: NDArray[np.int64], outcome_M: Array) -> DuelCounts:
+    """Add votes up over distinct pairs.
+
+    Args:
+        first_M: Row numbers of one side.
+        second_M: Row numbers of the other, never equal to ``first_M``.
+        outcome_M: 1 where first won, 0 where second won, one half for a tie.
+    """
+    low_M, high_M = np.minimum(first_M, second_M), np.maximum(first_M, second_M)
+    won_M = np.where(first_M <= second_M, outcome_M, 1.0 - outcome_M)
+    base = int(high_M.max(initial=0)) + 1
+    code_U, place_M = np.unique(low_M * base + high_M, return_inverse=True)
+    place_M = place_M.reshape(-1)
+    size = len(code_U)
+    return DuelCounts(
+        code_U // base,
+        code_U % base,
+        np.bincount(place_M, weights=won_M, minlength=size),
+        np.bincount(place_M, minlength=size).astype(np.float64),
+    )
+
+
+def _log_likelihood(difference_M: Array, wins_M: Array, count_M: Array) -> float:
+    lost_M = count_M - wins_M
+    return float(wins_M @ log_sigmoid(difference_M) + lost_M @ log_sigmoid(-difference_M))
+
+
+def fit_differences(
+    kernel_MM: Array, wins_M: Array, count_M: Array, *, start_M: Array | None = None
+) -> LaplaceFit:
+    """Find the mode of M latent differences with prior N(0, kernel) and logistic likelihood.
+
+    Args:
+        kernel_MM: Prior covariance of the differences, ``(M, M)``, positive semi-definite.
+        wins_M: Wins of each pair's lower row number, in [0, count].
+        count_M: Votes on each pair, > 0.
+        start_M: Dual variables to start from, to save steps; the answer is the same to the tolerance.
+
+    Returns:
+        The fit. The objective is strictly concave, so the mode is unique; each step is halved until it does
+        not go down, so that no data can make it diverge.
+    """
+    dual_M = np.zeros(len(wins_M)) if start_M is None else start_M
+    difference_M = kernel_MM @ dual_M
+    identity_MM = np.eye(len(wins_M))
+    height = _log_likelihood(difference_M, wins_M, count_M) - 0.5 * float(dual_M @ difference_M)
+    for _ in range(_STEPS):
+        prob_M = sigmoid(difference_M)
+        weight_M = count_M * prob_M * (1.0 - prob_M)
+        root_M = np.sqrt(weight_M)
+        b_M = weight_M * difference_M + wins_M - count_M * prob_M
+        system_MM = identity_MM + root_M[:, None] * kernel_MM * root_M[None, :]
+        towards_M = b_M - root_M * np.linalg.solve(system_MM, root_M * (kernel_MM @ b_M)) - dual_M
+        shift_M = kernel_MM @ towards_M
+        for halving in range(40):
+            length = 0.5**halving
+            new_dual_M, new_difference_M = dual_M + length * towards_M, difference_M + length * shift_M
+            new_height = _log_likelihood(new_difference_M, wins_M, count_M)
+            new_height -= 0.5 * float(new_dual_M @ new_difference_M)
+            if new_height >= height - 1e-12 * abs(height):
+                break
+        dual_M, difference_M, height = new_dual_M, new_difference_M, new_height
+        if np.abs(shift_M).max(initial=0.0) < _STEP_TOLERANCE:
+            break
+    prob_M = sigmoid(difference_M)
+    weight_M = count_M * prob_M * (1.0 - prob_M)
+    root_M = np.sqrt(weight_M)
+    system_MM = identity_MM + root_M[:, None] * kernel_MM * root_M[None, :]
+    log_determinant = 2.0 * float(np.log(np.diag(np.linalg.cholesky(system_MM))).sum())
+    return LaplaceFit(difference_M, dual_M, weight_M, height - 0.5 * log_determinant)
+
+
+def _fit_weights(design_MR: Array, wins_M: Array, count_M: Array) -> tuple[Array, Array, float]:
+    """Mode of z, the Hessian there, and the log evidence; for more distinct pairs than columns."""
+    z_R = np.zeros(design_MR.shape[1])
+    identity_RR = np.eye(len(z_R))
+    difference_M = design_MR @ z_R
+    height = _log_likelihood(difference_M, wins_M, count_M)
+    hessian_RR = identity_RR
+    for _ in range(_STEPS):
+        prob_M = sigmoid(difference_M)
+        weight_M = count_M * prob_M * (1.0 - prob_M)
+        hessian_RR = identity_RR + design_MR.T @ (weight_M[:, None] * design_MR)
+        step_R = np.linalg.solve(hessian_RR, design_MR.T @ (wins_M - count_M * prob_M) - z_R)
+        shift_M = design_MR @ step_R
+        if np.abs(shift_M).max(initial=0.0) < _STEP_TOLERANCE:
+            break
+        for halving in range(40):
+            length = 0.5**halving
+            new_z_R, new_difference_M = z_R + length * step_R, difference_M + length * shift_M
+            new_height = _log_likelihood(new_difference_M, wins_M, count_M) - 0.5 * float(new_z_R @ new_z_R)
+            if new_height >= height - 1e-12 * abs(height):
+                break
+        z_R, difference_M, height = new_z_R, new_difference_M, new_height
+    log_determinant = 2.0 * float(np.log(np.diag(np.linalg.cholesky(hessian_RR))).sum())
+    return z_R, hessian_RR, height - 0.5 * log_determinant
+
+
+def fit_utilities(factor_NR: Array, counts: DuelCounts) -> tuple[Gaussian, float]:
+    """Learn utilities from duels under the prior N(0, F F^T).
+
+    Args:
+        factor_NR: Square root of the prior covariance, ``(N, R)``, in log-odds. Utilities matter only in
+            differences: centre its columns to get a belief whose mean is zero over the candidates.
+        counts: Votes by distinct pair; none at all gives the prior back.
+
+    Returns:
+        The belief, and the log evidence in nats.
+
+    Example:
+        >>> import numpy as np
+        >>> votes = count_duels(np.array([0]), np.array([1]), np.array([1.0]))
+        >>> belief, _ = fit_utilities(np.array([[1.0], [-1.0]]), votes)
+        >>> bool(belief.mean_N[0] > 0 > belief.mean_N[1])
+        True
+    """
+    design_MR = factor_NR[counts.low_M] - factor_NR[counts.high_M]
+    if len(design_MR) > factor_NR.shape[1]:
+        z_R, hessian_RR, evidence = _fit_weights(design_MR, counts.wins_M, counts.count_M)
+        covariance_NN = factor_NR @ np.linalg.solve(hessian_RR, factor_NR.T)
+        return Gaussian(factor_NR @ z_R, 0.5 * (covariance_NN + covariance_NN.T)), evidence
+    fit = fit_differences(design_MR @ design_MR.T, counts.wins_M, counts.count_M)
+    cross_NM = factor_NR @ design_MR.T
+    return update_prior(factor_NR @ factor_NR.T, cross_NM, design_MR @ design_MR.T, fit), fit.log_evidence
+
+
+def update_prior(prior_NN: Array, cross_NM: Array, kernel_MM: Array, fit: LaplaceFit) -> Gaussian:
+    """The belief about all utilities, given the mode of the differences that were observed.
+
+    Args:
+        prior_NN: Prior covariance of the utilities.
+        cross_NM: Prior covariance of utilities and observed differences.
+        kernel_MM: Prior covariance of the observed differences.
+        fit: From :func:`fit_differences` on ``kernel_MM``.
+    """
+    root_M = np.sqrt(fit.weight_M)
+    system_MM = np.eye(len(root_M)) + root_M[:, None] * kernel_MM * root_M[None, :]
+    half_MN = np.linalg.solve(np.linalg.cholesky(system_MM), root_M[:, None] * cross_NM.T)
+    return Gaussian(cross_NM @ fit.dual_M, prior_NN - half_MN.T @ half_MN)

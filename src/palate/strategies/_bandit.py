@@ -1,0 +1,331 @@
+"""The learner alone, on arrays: ``ask``, ``tell``, ``best``, ``posterior``.
+
+:class:`DuelBandit` holds the state of one strategy in one study: features, votes, seed and two counters, all
+of it explicit and writable as JSON. It refits on demand, so that telling is free and replaying a long history
+costs one fit. Every random draw comes from a generator made of the seed and the counters: equal states give
+equal answers, before and after saving.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from palate.choice import WinRate, best_probability, difference_variance, outcome, win_rate
+from palate.errors import InputError
+from palate.registry import make
+from palate.strategies._protocol import History, Pair, Strategy
+from palate.strategies._stopping import stop_advice
+from palate.types import Array, Json, Posterior, Verdict
+
+__all__ = ["DEFAULT", "DuelBandit", "duel_bandit"]
+
+DEFAULT = "gp-eubo"
+_FORMAT = 1
+_KEPT_FITS = 2  # the newest, and the one before it, which some strategies report from
+
+
+@dataclass(frozen=True)
+class _Told:
+    """One verdict as it was told."""
+
+    first: int
+    second: int
+    verdict: Verdict
+    input_id: str | None
+    judge: str | None
+    response_features: tuple[tuple[float, ...], tuple[float, ...]] | None
+
+
+class DuelBandit:
+    """Picks duels and learns from verdicts; made by :func:`duel_bandit`."""
+
+    def __init__(self, name: str, feature_ND: Array, seed: int, options: Mapping[str, Any]) -> None:
+        self._name = DEFAULT if name == "default" else name
+        self._options = dict(options)
+        self._strategy: Strategy[Any, Any] = make("strategies", self._name, self._options)
+        self._feature_ND = _check_features(feature_ND)
+        self._seed = _check_seed(seed)
+        self._told: list[_Told] = []
+        self._asked = 0  # since the last verdict
+        self._prepared: Any = None
+        self._fits: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        """Number of candidates."""
+        return len(self._feature_ND)
+
+    def __repr__(self) -> str:
+        return f"<DuelBandit {self._name}: {len(self)} candidates, {self.votes} votes>"
+
+    @property
+    def name(self) -> str:
+        """The strategy's registered name."""
+        return self._name
+
+    @property
+    def votes(self) -> int:
+        """How many verdicts taught something; ``skip`` and ``failed`` are not among them."""
+        return sum(told.verdict.teaches for told in self._told)
+
+    @property
+    def history(self) -> History:
+        """The verdicts that teach, as arrays."""
+        rows = [(t.first, t.second, outcome(t.verdict)) for t in self._told if t.verdict.teaches]
+        return History(
+            np.array([row[0] for row in rows], dtype=np.int64),
+            np.array([row[1] for row in rows], dtype=np.int64),
+            np.array([row[2] for row in rows], dtype=np.float64),
+        )
+
+    @overload
+    def ask(self, n: None = None, *, pending: Sequence[Pair] = ()) -> Pair: ...
+
+    @overload
+    def ask(self, n: int, *, pending: Sequence[Pair] = ()) -> list[Pair]: ...
+
+    def ask(self, n: int | None = None, *, pending: Sequence[Pair] = ()) -> Pair | list[Pair]:
+        """Choose what to ask next.
+
+        Args:
+            n: ``None`` for one pair; a number ≥ 0 for a list of pairs that are worth asking at once.
+            pending: Pairs that were asked and are not yet answered. They are not asked again while other
+                pairs are left, and the choice takes into account that their answers will come.
+
+        Returns:
+            ``(i, j)`` with i ≠ j, or a list of such pairs, all different as long as there are enough.
+
+        Raises:
+            InputError: ``n`` is negative, or a pending pair is not a pair of candidates.
+        """
+        if n is not None and n < 0:
+            raise InputError(f"cannot ask {n} questions; n must be 0 or more, or None for one pair")
+        taken = [self._check_pair(i, j) for i, j in pending]
+        rng = self._rng("ask", self._asked)
+        self._asked += 1
+        history = self.history
+        fitted = self._fitted(history)
+        chosen: list[Pair] = []
+        for _ in range(1 if n is None else n):
+            pair = self._strategy.choose(fitted, history, taken, rng)
+            chosen.append(pair)
+            taken.append(pair)
+        return chosen[0] if n is None else chosen
+
+    def tell(
+        self,
+        i: int,
+        j: int,
+        verdict: Verdict | str,
+        *,
+        input_id: str | None = None,
+        judge: str | None = None,
+        response_features: ArrayLike | None = None,
+    ) -> None:
+        """Learn from one verdict.
+
+        Args:
+            i: The candidate that was seen on the left.
+            j: The one on the right.
+            verdict: As seen on the screen. Ties and ``both_bad`` teach as half a win for each; ``skip`` and
+                ``failed`` are recorded and teach nothing.
+            input_id: Which input it was about; recorded.
+            judge: Who said it; recorded.
+            response_features: ``(2, R)`` description of the left and the right response; recorded.
+
+        Raises:
+            InputError: Not two different candidates, not a verdict, or features that are not finite.
+        """
+        i, j = self._check_pair(i, j)
+        try:
+            said = Verdict(verdict)
+        except ValueError:
+            allowed = ", ".join(Verdict)
+            raise InputError(f"{verdict!r} is not a verdict; say one of {allowed}") from None
+        self._told.append(_Told(i, j, said, input_id, judge, _check_responses(response_features)))
+        self._asked = 0
+
+    def best(self) -> int:
+        """The candidate to use now."""
+        return self._strategy.report(self.history, self._fitted)
+
+    def posterior(self) -> Posterior:
+        """Belief about the utilities: ``(mean_N, std_N)`` in log-odds, zero mean over the candidates."""
+        mean_N, covariance_NN = self._strategy.belief(self._fitted(self.history))
+        return Posterior(mean_N.copy(), np.sqrt(np.maximum(np.diag(covariance_NN), 0.0)))
+
+    def p_best(self) -> Array:
+        """Probability of each candidate to be the best; ``(N,)``, summing to one, from 4,096 seeded draws."""
+        mean_N, covariance_NN = self._strategy.belief(self._fitted(self.history))
+        return best_probability(mean_N, covariance_NN, self._rng("p_best", 0))
+
+    def win_rate(self, i: int, j: int) -> WinRate:
+        """Probability that i beats j: ``(mean, low, high)``, a central 95 % credible interval."""
+        i, j = self._check_pair(i, j)
+        mean_N, covariance_NN = self._strategy.belief(self._fitted(self.history))
+        both = np.ix_([i, j], [i, j])
+        return win_rate(float(mean_N[i] - mean_N[j]), float(difference_variance(covariance_NN[both])[0, 1]))
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Whether 20 more votes are expected to gain less than 0.5 % in win rate, and a sentence on it."""
+        if not self._strategy.calibrated:
+            return False, (
+                f"The strategy {self._name!r} cannot say when to stop, because its uncertainty is not "
+                "calibrated; set a budget of votes."
+            )
+        belief = self._strategy.belief(self._fitted(self.history))
+        return stop_advice(belief, self.best(), self.votes, self._rng("stop", 0))
+
+    def to_json(self, *, features: bool = True) -> dict[str, Json]:
+        """The whole state as JSON.
+
+        Args:
+            features: Whether to write the features too; without, :meth:`from_json` must be given the same.
+        """
+        return {
+            "format": _FORMAT,
+            "strategy": self._name,
+            "options": cast("Json", self._options),
+            "seed": self._seed,
+            "asked": self._asked,
+            "features_sha256": _fingerprint(self._feature_ND),
+            "features": self._feature_ND.tolist() if features else None,
+            "told": [
+                {
+                    "first": told.first,
+                    "second": told.second,
+                    "verdict": str(told.verdict),
+                    "input_id": told.input_id,
+                    "judge": told.judge,
+                    "response_features": told.response_features,
+                }
+                for told in self._told
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any], *, features: ArrayLike | None = None) -> Self:
+        """Continue from a saved state, bit for bit.
+
+        Args:
+            state: What :meth:`to_json` gave, also after a round through text.
+            features: The features, if they were left out.
+
+        Raises:
+            InputError: The state is of another format, or the features are missing or others.
+        """
+        if state.get("format") != _FORMAT:
+            raise InputError(
+                f"a state of format {state.get('format')!r} cannot be read; this Palate reads format {_FORMAT}"
+            )
+        given = state["features"] if features is None else features
+        if given is None:
+            raise InputError("this state was saved without its features; pass features= as they were then")
+        feature_ND = np.asarray(given, dtype=np.float64)
+        if _fingerprint(feature_ND) != state["features_sha256"]:
+            raise InputError("these are not the features that the state was saved with; pass the same array")
+        bandit = cls(state["strategy"], feature_ND, state["seed"], state["options"])
+        for told in state["told"]:
+            bandit.tell(told["first"], told["second"], told["verdict"], **{
+                key: told[key] for key in ("input_id", "judge", "response_features")
+            })  # fmt: skip
+        bandit._asked = state["asked"]
+        return bandit
+
+    def _fitted(self, history: History) -> Any:  # noqa: ANN401 - each strategy has its own type
+        votes = len(history)
+        if self._prepared is None:
+            self._prepared = self._strategy.prepare(self._feature_ND)
+        if votes not in self._fits:
+            self._fits[votes] = self._strategy.fit(self._prepared, history)
+            for old in sorted(self._fits)[:-_KEPT_FITS]:
+                del self._fits[old]
+        return self._fits[votes]
+
+    def _rng(self, purpose: str, count: int) -> np.random.Generator:
+        # Draws for p_best and stopping are the same after every vote: curves then move with the belief only.
+        told = len(self._told) if purpose == "ask" else 0
+        tag = int.from_bytes(purpose.encode(), "big")
+        return np.random.default_rng([self._seed, tag, told, count])
+
+    def _check_pair(self, i: int, j: int) -> Pair:
+        for row in (i, j):
+            if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < len(self):
+                raise InputError(
+                    f"{row!r} is not a candidate; rows are whole numbers from 0 to {len(self) - 1}"
+                )
+        if i == j:
+            raise InputError(f"candidate {i} cannot duel itself; give two different rows")
+        return int(i), int(j)
+
+
+def duel_bandit(name: str, features: ArrayLike, seed: int, **options: object) -> DuelBandit:
+    """Make a learner.
+
+    Args:
+        name: A registered strategy: ``gp-eubo``, ``apohf``, ``apohf-released``, ``random``,
+            ``random-memoryless`` or a plug-in's; ``default`` is ``gp-eubo``.
+        features: ``(N, D)`` finite numbers, one row a candidate, N ≥ 2; embeddings of unit norm are expected.
+            Rows may repeat.
+        seed: Whole number ≥ 0. The same seed and the same verdicts give the same run, bit for bit.
+        **options: The strategy's own; an unknown one is an error that names the nearest.
+
+    Returns:
+        The learner, with no votes.
+
+    Raises:
+        NotFoundError: No such strategy.
+        ConfigError: A wrong option.
+        InputError: Features of the wrong shape, NaN, fewer than two candidates, or a negative seed.
+
+    Example:
+        >>> import numpy as np
+        >>> bandit = duel_bandit("default", np.eye(4), seed=0)
+        >>> for _ in range(12):
+        ...     i, j = bandit.ask()
+        ...     bandit.tell(i, j, "left" if i < j else "right")  # this judge likes low numbers
+        >>> bandit.best()
+        0
+    """
+    return DuelBandit(name, np.asarray(features, dtype=np.float64), seed, options)
+
+
+def _check_features(feature_ND: Array) -> Array:
+    feature_ND = np.array(feature_ND, dtype=np.float64)
+    if feature_ND.ndim != 2 or feature_ND.shape[1] == 0:
+        raise InputError(f"features must have the shape (candidates, dimensions), not {feature_ND.shape}")
+    if len(feature_ND) < 2:
+        raise InputError(f"a duel needs at least two candidates, and there are {len(feature_ND)}")
+    bad_N = ~np.isfinite(feature_ND).all(axis=1)
+    if bad_N.any():
+        raise InputError(
+            f"the features of candidate {int(bad_N.argmax())} are not all finite; "
+            "embed it again, or leave it out"
+        )
+    feature_ND.setflags(write=False)
+    return feature_ND
+
+
+def _check_seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"the seed must be a whole number of 0 or more, not {seed!r}")
+    return int(seed)
+
+
+def _check_responses(value: ArrayLike | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    if value is None:
+        return None
+    rows = np.asarray(value, dtype=np.float64)
+    if rows.ndim != 2 or len(rows) != 2 or not np.isfinite(rows).all():
+        raise InputError(f"response features must be two rows of finite numbers, not of shape {rows.shape}")
+    return tuple(rows[0].tolist()), tuple(rows[1].tolist())
+
+
+def _fingerprint(feature_ND: Array) -> str:
+    shape = "x".join(map(str, feature_ND.shape))
+    return hashlib.sha256(
+        shape.encode() + np.ascontiguousarray(feature_ND, dtype="<f8").tobytes()
+    ).hexdigest()

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -27,7 +28,15 @@ from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, P
 from palate.learner import Learner, seed_of
 from palate.models import Spent
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
-from palate.store import EventKind, Store, StudyState, open_store
+from palate.store import (
+    EventKind,
+    Store,
+    StudyState,
+    candidates_payload,
+    inputs_payload,
+    open_store,
+    pairing_payload,
+)
 from palate.types import (
     Array,
     Ballot,
@@ -73,13 +82,14 @@ class Study:
         )
         self._features: dict[str, Array] = {}
         self._lock = threading.RLock()
-        self._random = random.Random(parts.seed) if parts.repeatable else None
+        self._random = random.Random(digest([parts.seed, store.last_seq()])) if parts.repeatable else None
         self._in_flight: dict[str, tuple[Pairing, Future[bool]]] = {}
         self._responding: dict[str, asyncio.Task[Response]] = {}
         self._failures: dict[str, int] = {}
         self._outage = 0
         self._last_failure = ""
         self._respond_seconds: list[float] = []
+        self._closed = False
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -220,8 +230,7 @@ class Study:
                 self._record_candidates(made)
 
     def _record_candidates(self, made: Sequence[Candidate]) -> None:
-        rows: list[Json] = [_candidate_json(candidate) for candidate in made]
-        self.store.append(EventKind.CANDIDATES_ADDED, {"candidates": rows})
+        self.store.append(EventKind.CANDIDATES_ADDED, candidates_payload(made))
 
     # -- respond ---------------------------------------------------------------------------------
 
@@ -274,24 +283,15 @@ class Study:
         left, right = await asyncio.gather(self._respond(first, place), self._respond(second, place))
         if left.failed is not None or right.failed is not None:
             return False
-        self.store.append(
-            EventKind.PAIRING_OPENED,
-            {
-                "id": pairing.id,
-                "input_id": pairing.input_id,
-                "first": pairing.first,
-                "second": pairing.second,
-                "first_response": left.hash,
-                "second_response": right.hash,
-            },
-        )
+        opened = replace(pairing, first_response=left.hash, second_response=right.hash)
+        self.store.append(EventKind.PAIRING_OPENED, pairing_payload(opened))
         return True
 
     def _start(self, n: int) -> None:
         """Choose ``n`` questions and start producing their responses."""
         if n <= 0:
             return
-        pending = [*self._unanswered(), *(pairing for pairing, _ in self._in_flight.values())]
+        pending = [*self.state.pending, *(pairing for pairing, _ in self._in_flight.values())]
         for first, second in self._learner.choose(n, pending):
             pairing = self._pairing(first, second, pending)
             pending.append(pairing)
@@ -443,13 +443,11 @@ class Study:
                 future.result()
         self.state.follow(self.store)
 
-    def _unanswered(self) -> list[Pairing]:
-        voted = {vote.pairing_id for vote in self.state.votes}
-        return [pairing for pairing in self.state.pairings.values() if pairing.id not in voted]
-
     def _finished(self) -> bool:
         limit = self.parts.max_votes
-        return self.state.closed or (limit is not None and self._learner.votes + self.store.ready() >= limit)
+        return self.state.closed is not None or (
+            limit is not None and self._learner.votes + self.store.ready() >= limit
+        )
 
     def _depth(self) -> int:
         """How many questions to keep ready, so that a vote never waits for a model (Little's law)."""
@@ -520,9 +518,9 @@ class Study:
         parts = self.parts
         if not self.state.settings:
             self.store.append(EventKind.STUDY_CREATED, _created(parts.settings, parts.guidelines))
-        inputs: list[Json] = [_input_json(i) for i in parts.inputs if i.id not in self.state.inputs]
+        inputs = [item for item in parts.inputs if item.id not in self.state.inputs]
         if inputs:
-            self.store.append(EventKind.INPUTS_ADDED, {"inputs": inputs})
+            self.store.append(EventKind.INPUTS_ADDED, inputs_payload(inputs))
         known = {**self.state.candidates, **self.state.withdrawn}
         own = [candidate for candidate in parts.own if candidate.id not in known]
         if own:
@@ -532,6 +530,9 @@ class Study:
 
     def close(self) -> None:
         """Stop work in progress and release the models and the database. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         for _, future in self._in_flight.values():
             future.cancel()
         self._in_flight.clear()
@@ -554,27 +555,3 @@ class Study:
 
 def _created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:
     return {"config": "", "settings": dict(settings), "guidelines": guidelines}
-
-
-def _input_json(item: Input) -> dict[str, Json]:
-    return {
-        "id": item.id,
-        "text": item.text,
-        "references": list(item.references),
-        "fields": dict(item.fields),
-    }
-
-
-def _candidate_json(candidate: Candidate) -> dict[str, Json]:
-    lineage = candidate.lineage
-    return {
-        "id": candidate.id,
-        "text": candidate.text,
-        "parts": dict(candidate.parts),
-        "lineage": {
-            "origin": lineage.origin,
-            "parents": list(lineage.parents),
-            "model": lineage.model,
-            "detail": dict(lineage.detail),
-        },
-    }

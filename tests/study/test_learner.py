@@ -1,11 +1,21 @@
 """The belief is a function of the candidates and of the votes that stand."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pytest
 
 from palate.errors import InputError
 from palate.learner import Learner, seed_of
-from palate.store import StudyState
+from palate.store import (
+    EventKind,
+    StoredEvent,
+    StudyState,
+    candidates_payload,
+    inputs_payload,
+    pairing_payload,
+)
 from palate.types import Candidate, Input, Lineage, Pairing, Verdict, Vote
 
 WORDS = ["plain", "kind", "kind and clear", "rude", "wordy"]
@@ -22,10 +32,23 @@ def vote(seq: int, left: int, right: int, verdict: Verdict = Verdict.LEFT) -> Vo
 
 
 def state(*votes: Vote, candidates: list[Candidate] = CANDIDATES) -> StudyState:
+    """A study in which just these votes were cast, each at its own place in the log."""
     made = StudyState()
-    made.candidates.update({c.id: c for c in candidates})
-    made.inputs["i"] = Input("i", "an input")
-    made.votes.extend(votes)
+
+    def happen(kind: EventKind, payload: Mapping[str, Any]) -> None:
+        made.apply(StoredEvent(made.seq + 1, kind, payload, "palate", "2026-01-01T00:00:00Z", ""))
+
+    happen(EventKind.CANDIDATES_ADDED, candidates_payload(candidates))
+    happen(EventKind.INPUTS_ADDED, inputs_payload([Input("i", "an input")]))
+    for item in votes:
+        pairing = Pairing(item.pairing_id, "i", item.left_candidate, item.right_candidate, "", "")
+        shown = {"id": item.duel_id, "pairing_id": pairing.id, "judge": "anna", "swapped": False}
+        cast = {"duel_id": item.duel_id, "verdict": item.verdict, "seconds": None, "reason": None}
+        while made.seq < 10 * item.seq:  # the same vote has the same number whatever else was undone
+            happen(EventKind.STUDY_REOPENED, {})
+        happen(EventKind.PAIRING_OPENED, pairing_payload(pairing))
+        happen(EventKind.DUEL_SHOWN, {**shown, "guideline_version": ""})
+        happen(EventKind.VOTED, {**cast, "comment": None})
     return made
 
 

@@ -1,6 +1,5 @@
-"""The demo study: an ordinary study file with its data, copied to where the user can look at it."""
+"""The demo study: an ordinary study file, put where the user can look at it and change it."""
 
-from importlib.resources import files
 from pathlib import Path
 
 from palate.command._write import write_text
@@ -8,27 +7,22 @@ from palate.errors import ConfigError
 
 __all__ = ["lay_out"]
 
-DATA = ("inputs.jsonl", "examples.jsonl")
-
 
 def lay_out(folder: Path, *, seed: int) -> Path:
-    """Put the demo's files into a folder, and leave alone those that are there.
+    """Put the sample study into a folder, and leave one alone that is there.
 
     Returns:
         The study file.
 
     Raises:
         ConfigError: The folder holds a demo with another seed.
-        StoreError: The files cannot be written.
+        StoreError: The file cannot be written.
     """
-    source = files("palate.command") / "demo_study"
-    for name in DATA:
-        if not (folder / name).exists():
-            write_text(folder / name, (source / name).read_text(encoding="utf-8"))
     study = folder / "study.toml"
     if not study.exists():
-        text = (source / "study.toml").read_text(encoding="utf-8")
-        write_text(study, text.replace("\nseed = 0\n", f"\nseed = {seed}\n", 1))
+        from palate.samples import demo_study_toml
+
+        write_text(study, demo_study_toml().replace("\nseed = 0\n", f"\nseed = {seed}\n", 1))
         return study
     from palate.config import read_config
 

@@ -17,6 +17,7 @@ __all__ = ["register"]
 
 FORMATS = ("trl", "trl-conversational", "openai-dpo", "arena", "jsonl", "csv", "hf")
 STUDY = Path("study.toml")
+_ENDINGS = {"csv": ".csv", "hf": ""}
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _study(path: Path) -> "tuple[StudyState, Belief | None]":
-    from palate.store import StudyState
-
     with open_existing(path) as store:
+        from palate.store import StudyState
+
         state = StudyState()
         state.follow(store)
         return state, store.belief()
@@ -150,26 +151,32 @@ def export(
         Path | None, typer.Option("--output", "-o", help="The file (or, for hf, the folder) to write.")
     ] = None,
     ties: Annotated[
-        str, typer.Option("--ties", help="What becomes of ties where a format has none: drop or both.")
+        str, typer.Option("--ties", help="Ties in formats that know only winners: drop them, or both ways.")
     ] = "drop",
+    names: Annotated[bool, typer.Option("--names", help="Keep the judges' names.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the votes in a format that training tools read."""
+    """Write the votes in a format that training tools read. What is left out is counted and said."""
     if format_ not in FORMATS:
         raise ConfigError(f"--format is {format_!r}; {nearest(format_, FORMATS)}")
     if output is None:
-        raise ConfigError(
-            f"--output is missing; name the file to write, for example: --output votes.{_ending(format_)}"
-        )
-    from palate.store import export as write
-
+        example = f"votes{_ENDINGS.get(format_, '.jsonl')}"
+        raise ConfigError(f"--output is missing; name what to write, for example: --output {example}")
     with open_existing(study) as store:
-        told = write(store, format_, output, ties=ties)
-    del told, as_json
+        from palate.store import export as write
 
+        told = write(store, format_, output, ties=ties, names=names)
+    if as_json:
+        from dataclasses import asdict
 
-def _ending(format_: str) -> str:
-    return {"csv": "csv", "hf": "data"}.get(format_, "jsonl")
+        print_json({**asdict(told), "path": str(told.path)})
+        return
+    say(f"Wrote {output}: {told.rows} rows from {told.votes} votes.")
+    say(f"  ties           {told.ties} ({told.ties_as})")
+    say(f"  both bad       {told.both_bad}")
+    say(f"  skipped        {told.skipped}")
+    say(f"  same answers   {told.identical} left out")
+    say(f"  sha256         {told.sha256}")
 
 
 def list_parts(

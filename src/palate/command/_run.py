@@ -88,16 +88,20 @@ def run_study(path: Path, options: Options, session: Session) -> None:
     """
     _check(path, options)
     from palate.config import read_config
+
+    config = read_config(path)  # before the imports that take long: a mistake in the file is told at once
     from palate.study import Study
 
-    config = read_config(path)
-    if config.database_path.is_file():
+    continued = config.database_path.is_file()
+    if continued:
         note(f"Continuing the study in {config.database_path}.")
     if config.model.kind == "embedded":
         fetch_if_missing()
     person = options.judge == ME
     accept = _asking(options)
-    with Study.open(path, exclusive=True, accept_changes=accept, repeatable=not person) as study:
+    # A continued run draws anew: the first draws of the seed are in the study already.
+    repeatable = not person and not continued
+    with Study.open(path, exclusive=True, accept_changes=accept, repeatable=repeatable) as study:
         if not person:
             _judged(study, options, config.budget.votes)
         elif options.terminal:

@@ -40,14 +40,14 @@ def demo(
 ) -> None:
     """Try Palate: a small model on this machine, a sample task, no key, no account.
 
-    You see two rewritings of a sentence and say which is better. The first run fetches the model (93 MB).
+    You see two answers to an email and say which is better. The first run fetches the model (93 MB).
     """
     from palate.command._demo import lay_out
 
     session = session_of(ctx)
     study = lay_out(path, seed=seed)
     session.again = f"palate run {study}"
-    note(f"The demo is an ordinary study: {study}. Change it as you like.")
+    note(f"The demo is an ordinary study file: {study}")
     run_study(study, Options(judge, votes, terminal, browser, port), session)
 
 

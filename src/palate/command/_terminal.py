@@ -136,8 +136,8 @@ class VotingTerminal:
     def _vote(self, duel: Duel) -> Literal["voted", "undone", "quit"]:
         key, shown = secrets.token_hex(16), time.monotonic()
         self._comment = None
-        self._draw(duel)
         self._keys.forget()
+        self._draw(duel)
         while True:
             pressed = self._keys.read()
             if pressed in (None, "q"):

@@ -1,0 +1,190 @@
+"""``palate run`` and ``palate demo`` from the first call to the summary, with models that are scripts."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from http.cookiejar import CookieJar
+from pathlib import Path
+from urllib.request import HTTPCookieProcessor, build_opener
+
+import pytest
+from typer.testing import Result
+
+from palate.command._demo import lay_out
+from palate.config import load_inputs, load_prompts, read_config
+from palate.errors import ConfigError
+from palate.study import Study
+
+Call = Callable[..., Result]
+SIMULATED = ("--judge", "simulated", "--votes", "6", "--no-browser")
+
+
+def test_a_simulated_run_ends_with_a_summary(call: Call, study: Path) -> None:
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 0, shown.output
+    assert "sure that it is the best of 4):" in shown.stdout
+    assert "Votes used: 6." in shown.stdout
+    assert "Cost of this run: $0.0000 (" in shown.stdout
+    assert "Seed prompt: Reply." in shown.stdout or "It is the seed prompt itself" in shown.stdout
+
+
+def test_a_second_run_continues(call: Call, study: Path) -> None:
+    call("run", study, *SIMULATED)
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 0
+    assert "Continuing the study in" in shown.stderr
+    assert "Votes used: 12." in shown.stdout
+
+
+def test_the_same_seed_gives_the_same_end(call: Call, study: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin" / "study.toml"
+    twin.parent.mkdir()
+    twin.write_text(study.read_text(encoding="utf-8"), encoding="utf-8")
+    first, second = call("run", study, *SIMULATED), call("run", twin, *SIMULATED)
+    assert first.stdout == second.stdout
+
+
+def test_judge_options_arrive(call: Call, study: Path) -> None:
+    shown = call("run", study, *SIMULATED, "--judge-option", "tie_rate=0.99", "--judge-option", "scale=0")
+    assert shown.exit_code == 0, shown.output
+    status = json.loads(call("status", study, "--json").stdout)
+    assert status["verdicts"].get("tie", 0) >= 4
+    wrong = call("run", study, *SIMULATED, "--judge-option", "sclae=1")
+    assert (wrong.exit_code, "did you mean 'scale'?" in wrong.stderr) == (2, True)
+    assert "write KEY=VALUE" in call("run", study, *SIMULATED, "--judge-option", "scale").stderr
+
+
+def test_a_budget_of_votes_ends_the_run(call: Call, study: Path) -> None:
+    study.write_text(study.read_text(encoding="utf-8") + "[budget]\nvotes = 4\n", encoding="utf-8")
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 0
+    assert "The budget ended after 4 of 6 votes." in shown.stderr
+
+
+def test_a_simulated_judge_without_references_says_what_to_do(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8").replace('reference_column = "answer"\n', "")
+    study.write_text(source, encoding="utf-8")
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 2
+    assert "reference_column under [inputs]" in shown.stderr
+
+
+def test_a_changed_study_file_shows_the_difference_and_asks(call: Call, study: Path) -> None:
+    call("run", study, *SIMULATED)
+    source = study.read_text(encoding="utf-8")
+    study.write_text(source.replace('name = "Sorry notes"', 'name = "Sorry letters"'), encoding="utf-8")
+    refused = call("run", study, *SIMULATED)
+    assert refused.exit_code == 2
+    assert "  [study] name: 'Sorry notes' → 'Sorry letters'\n" in refused.stderr
+    accepted = call("run", study, *SIMULATED, "--yes")
+    assert accepted.exit_code == 0
+    assert "Votes used: 12." in accepted.stdout
+    assert call("run", study, *SIMULATED).exit_code == 0  # accepted once, known from then on
+
+
+def test_one_prompt_cannot_be_compared(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8")
+    study.write_text(
+        "".join(line for line in source.splitlines(True) if not line.startswith("list =")), encoding="utf-8"
+    )
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 2
+    assert "at least two candidates" in shown.stderr
+
+
+def test_a_database_that_is_none_is_one_line(call: Call, study: Path) -> None:
+    study.with_suffix(".db").write_bytes(b"no database" * 100)
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 2
+    assert "Traceback" not in shown.output
+
+
+def test_a_second_run_at_the_same_time_is_refused(call: Call, study: Path) -> None:
+    with Study.open(study, exclusive=True):
+        shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 2
+    assert len(shown.stderr.splitlines()) <= 2
+
+
+def test_hostile_answers_do_not_reach_the_terminal(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8").replace('"Say sorry."', '"Say\\u001b[2J sorry.\\u202e"')
+    study.write_text(source.replace('"Reply."', '"\\u001b]0;x\\u0007Reply."'), encoding="utf-8")
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 0
+    for verb in ("best", "report", "status"):
+        shown = call(verb, study)
+        assert "\x1b" not in shown.output
+        assert "\u202e" not in shown.output
+
+
+def test_the_demo_is_an_ordinary_study(tmp_path: Path) -> None:
+    path = lay_out(tmp_path / "demo", seed=3)
+    config = read_config(path)
+    assert config.study.seed == 3
+    assert config.model.kind == "embedded"
+    inputs = load_inputs(config)
+    assert len(inputs) == 20
+    assert all(item.references for item in inputs)
+    assert len(load_prompts(config)) > 1
+    path.write_text(path.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    assert lay_out(tmp_path / "demo", seed=3).read_text(encoding="utf-8").endswith("# mine\n")
+    with pytest.raises(ConfigError, match="begun with seed 3, not 0; give another --path"):
+        lay_out(tmp_path / "demo", seed=0)
+
+
+def test_the_demo_runs_what_it_laid_out(call: Call, tmp_path: Path, study: Path) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "study.toml").write_text(study.read_text(encoding="utf-8"), encoding="utf-8")
+    shown = call("demo", "--judge", "simulated", "--votes", "5", "--no-browser", "--path", folder)
+    assert shown.exit_code == 0, shown.output
+    assert "Votes used: 5." in shown.stdout
+
+
+class _Page:
+    """``palate run`` in page mode as a process of its own."""
+
+    def __init__(self, study: Path) -> None:
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from palate.command import main; main()",
+                "run",
+                study.name,
+                "--no-browser",
+            ],
+            cwd=study.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+
+    def link(self) -> str:
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], 60)
+        assert ready
+        return self.process.stdout.readline().rpartition(" ")[2].strip()
+
+
+def test_the_page_is_served_until_ctrl_c(study: Path) -> None:
+    page = _Page(study)
+    try:
+        link = page.link()
+        assert link.startswith("http://127.0.0.1:")
+        with build_opener(HTTPCookieProcessor(CookieJar())).open(link, timeout=30) as reply:
+            assert reply.status == 200
+            assert b"palate" in reply.read().lower()
+        page.process.send_signal(signal.SIGINT)
+        out, err = page.process.communicate(timeout=60)
+    finally:
+        page.process.kill()
+    assert page.process.returncode == 0, err
+    assert "No votes yet" in out
+    assert f"Go on at any time: palate run {study.name}" in err
+    assert "Traceback" not in err

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from palate.errors import PalateError
 from palate.models import Spent
 from palate.store import Store
 from palate.types import Json
@@ -25,7 +26,7 @@ from palate.web._assets import Asset, read_assets
 from palate.web._ballots import RefusedError, VoteRoute, failure, read_body
 from palate.web._guard import COLD_STYLE, Guard, Handler, Scope, Send, Session, send_reply
 from palate.web._results import results_view
-from palate.web._view import StudyView
+from palate.web._view import StudyView, candidate_of
 from palate.web._words import Words, read_words
 
 __all__ = ["create_app"]
@@ -67,7 +68,7 @@ def create_app(
     routes = pages.routes()
     starlette = Starlette(
         routes=[Route(path, view, methods=[method]) for path, method, view in routes],
-        exception_handlers={Exception: pages.failed, RefusedError: pages.failed},
+        exception_handlers={PalateError: pages.failed, Exception: pages.failed},
     )
     allowed = {
         "/api/votes": frozenset({"POST"}),
@@ -150,10 +151,13 @@ class _Pages:
     async def refuse(self, scope: Scope, send: Send, status: int, reason: str) -> None:
         """Say why a request was refused: one line of JSON, or a page when a person is looking."""
         texts = self._words["refusal"]
-        text = str(texts.get(reason, f"{scope['method']} {scope['path']} is not something that Palate answers"))
+        unknown = f"{scope['method']} {scope['path']} is not something that Palate answers"
+        text = str(texts.get(reason, unknown))
         extra = ((b"allow", b"GET, POST"),) if status == 405 else ()
         if _is_navigation(scope):
-            await send_reply(send, status, self._cold_page(text), b"text/html; charset=utf-8", extra, cold=True)
+            await send_reply(
+                send, status, self._cold_page(text), b"text/html; charset=utf-8", extra, cold=True
+            )
         else:
             await send_reply(send, status, json.dumps({"error": text}).encode(), extra=extra)
 
@@ -195,11 +199,12 @@ class _Pages:
     async def best_text(self, request: Request) -> Response:
         """The best prompt as a file."""
         belief = await run_in_threadpool(self._view.store.belief)
-        if belief is None:
+        state = await run_in_threadpool(self._view.state)
+        best = candidate_of(state, belief.best) if belief else None
+        if best is None:
             raise RefusedError(404, "nothing is known yet; vote first")
-        text = self._view.state().candidates[belief.best].text
         headers = {"content-disposition": 'attachment; filename="best-prompt.txt"'}
-        return Response(text.encode("utf-8", "replace"), media_type="text/plain", headers=headers)
+        return Response(best.text.encode("utf-8", "replace"), media_type="text/plain", headers=headers)
 
     async def static(self, request: Request) -> Response:
         """A style sheet or a script."""

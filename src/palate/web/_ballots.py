@@ -10,7 +10,7 @@ from typing import Any
 
 from palate.errors import ConflictError, InputError, NotFoundError, PalateError
 from palate.store import Store
-from palate.types import Ballot, Verdict
+from palate.types import Ballot, Receipt, Verdict
 from palate.web._guard import Receive, Scope, Send, send_reply
 
 __all__ = ["BODY_LIMIT", "RefusedError", "VoteRoute", "failure", "read_body"]
@@ -137,8 +137,8 @@ class VoteRoute:
         """Take one vote."""
         try:
             ballot = _ballot(await read_body(scope, receive), self._judge)
-            receipt = await asyncio.wrap_future(self._store.submit(ballot))
-        except Exception as error:
+            receipt = await self._stored(ballot)
+        except Exception as error:  # whatever went wrong, the page gets one clear line
             status, text = failure(error)
             await send_reply(send, status, json.dumps({"error": text}).encode())
             return
@@ -148,3 +148,12 @@ class VoteRoute:
             receipt.verdict.encode(),
         )
         await send_reply(send, 200, body, extra=_REPLAYED if receipt.replayed else ())
+
+    async def _stored(self, ballot: Ballot) -> Receipt:
+        try:
+            return await asyncio.wrap_future(self._store.submit(ballot))
+        except ConflictError as error:
+            # The store names the key exactly when the key is what contradicts.
+            if ballot.key in str(error):
+                raise RefusedError(422, str(error)) from error
+            raise

@@ -1,6 +1,7 @@
 """Word by word, what one prompt has that another has not."""
 
 import re
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
@@ -36,12 +37,34 @@ def word_diff(before: str, after: str) -> list[Piece]:
     if max(len(old), len(new)) > LONGEST:
         return [Piece("removed", before), Piece("added", after)]
     pieces: list[Piece] = []
-    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            pieces.append(Piece("same", "".join(old[i:j])))
-            continue
-        if j > i:
-            pieces.append(Piece("removed", "".join(old[i:j])))
-        if m > k:
-            pieces.append(Piece("added", "".join(new[k:m])))
+    for piece in _runs(old, new):
+        if pieces and pieces[-1].kind == piece.kind:
+            pieces[-1] = Piece(piece.kind, pieces[-1].text + piece.text)
+        else:
+            pieces.append(piece)
     return pieces
+
+
+def _runs(old: list[str], new: list[str]) -> Iterator[Piece]:
+    """The changes in order; changes with nothing but a space between them are one change."""
+    removed, added, gap = "", "", ""
+    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        before, after = "".join(old[i:j]), "".join(new[k:m])
+        if tag != "equal":
+            removed, added, gap = removed + gap + before, added + gap + after, ""
+        elif before.isspace() and not gap and (removed or added):
+            gap = before
+        else:
+            yield from _change(removed, added)
+            yield Piece("same", gap + before)
+            removed, added, gap = "", "", ""
+    yield from _change(removed, added)
+    if gap:
+        yield Piece("same", gap)
+
+
+def _change(removed: str, added: str) -> Iterator[Piece]:
+    if removed:
+        yield Piece("removed", removed)
+    if added:
+        yield Piece("added", added)

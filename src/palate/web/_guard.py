@@ -25,8 +25,8 @@ Refuse: TypeAlias = Callable[[Scope, Send, int, str], Awaitable[None]]
 TOKEN_CHARACTERS = 22  # 128 bits in base 64
 # The one page shown to browsers that were not let in, and so may not fetch the style sheet.
 COLD_STYLE = (
-    ":root{color-scheme:light dark}body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;"
-    "padding:0 1.5rem}h1{font:600 1.6rem/1.3 Georgia,serif}a{color:inherit}"
+    ":root{color-scheme:light dark}body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34rem;"
+    "margin:18vh auto;padding:0 1.5rem}h1{font:600 1.6rem/1.3 Georgia,serif}a{color:inherit}"
 )
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -215,7 +215,8 @@ class Guard:
             return 403, "origin"
         if not path.startswith("/start/") and not self._session.holds(asked.cookie):
             return 403, "token"
-        methods = self._allowed.get(path) or self._allowed.get(path.rpartition("/")[0] + "/*")
+        folder, _, name = path.rpartition("/")
+        methods = self._allowed.get(path) or (self._allowed.get(f"{folder}/*") if name else None)
         if methods is None:
             return 404, "path"
         return None if method in methods else (405, "method")

@@ -26,10 +26,8 @@ FORMATTED = 60_000  # characters beyond which formatting costs a reader more tim
 SHOWN = 300_000  # characters beyond which browsers stop scrolling smoothly
 KEPT = 64  # rendered texts: the three duels of a few open pages, both sides, several times over
 
-TAGS = set(
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s del code pre blockquote ul ol li "
-    "table thead tbody tr th td a span".split()
-)
+TEXT_TAGS = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "del", "a", "span"}
+BLOCK_TAGS = {"code", "pre", "blockquote", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"}
 ATTRIBUTES = {
     "a": {"href", "title", "data-host"},
     "span": {"class"},
@@ -118,7 +116,7 @@ class Renderer:
     def _clean(html: str) -> str:
         return nh3.clean(
             html,
-            tags=TAGS,
+            tags=TEXT_TAGS | BLOCK_TAGS,
             attributes=ATTRIBUTES,
             attribute_filter=_allowed,
             url_schemes=SCHEMES,

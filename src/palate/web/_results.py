@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from palate.learner import seed_of
 from palate.models import Spent
-from palate.store import StudyState
+from palate.store import BeliefPoint, StudyState
 from palate.types import Belief, Candidate, Example, Standing, Verdict
 from palate.web._diff import Piece, word_diff
-from palate.web._view import StudyView
+from palate.web._view import StudyView, candidate_of
 from palate.web._words import Words
 
 __all__ = ["Curve", "Results", "Row", "results_view"]
@@ -79,7 +79,7 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
         name=view.title,
         belief=belief,
         best=best,
-        demonstrations=_demonstrations(_candidate(state, belief.best)) if belief else (),
+        demonstrations=_demonstrations(candidate_of(state, belief.best)) if belief else (),
         changes=word_diff(state.candidates[seed_of(state.candidates)].text, best.text) if best else (),
         rows=rows,
         curve=_curve(view),
@@ -90,17 +90,13 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
     )
 
 
-def _candidate(state: StudyState, identifier: str) -> Candidate | None:
-    return state.candidates.get(identifier) or state.withdrawn.get(identifier)
-
-
 def _rows(belief: Belief | None, state: StudyState) -> list[Row]:
     if belief is None:
         return []
     seed = seed_of(state.candidates)
     found: list[Row] = []
     for standing in belief.standings:
-        candidate = _candidate(state, standing.candidate_id)
+        candidate = candidate_of(state, standing.candidate_id)
         if candidate is not None:
             found.append(_row(len(found) + 1, candidate, standing, belief.best, seed))
     return found
@@ -133,17 +129,19 @@ def _demonstrations(candidate: Candidate | None) -> tuple[Example, ...]:
 
 def _curve(view: StudyView) -> Curve | None:
     """Thin the curve to what a screen can show, and scale it; the ends stay."""
-    points = [tuple(point) for point in view.store.belief_curve()]
+    points: list[BeliefPoint] = []
+    for point in view.store.belief_curve():
+        while points and points[-1].votes >= point.votes:  # a vote was undone since, or thought over again
+            points.pop()
+        points.append(point)
     if len(points) < 2:
         return None
     step = max(1, -(-len(points) // POINTS))
     kept = [*points[:-1:step], points[-1]]
-    last = max(1, int(kept[-1][0]))
-
-    def line(column: int) -> str:
-        return " ".join(f"{100 * int(p[0]) / last:.2f},{100 - 100 * float(p[column]):.2f}" for p in kept)
-
-    return Curve(line(1), line(3), last)
+    last = kept[-1].votes
+    sure = " ".join(f"{100 * p.votes / last:.2f},{100 - 100 * p.p_best:.2f}" for p in kept)
+    wins = " ".join(f"{100 * p.votes / last:.2f},{100 - 100 * p.win_rate:.2f}" for p in kept)
+    return Curve(sure, wins, last)
 
 
 def _cost(spent: Spent | None, texts: dict[str, str]) -> tuple[str, str]:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from palate.errors import ConflictError
 from palate.store import EventKind, Store, StudyState
-from palate.types import Belief, Duel, Json, Vote, digest
+from palate.types import Belief, Candidate, Duel, Json, Vote, digest
 from palate.web._render import Renderer
 from palate.web._words import Words
 
-__all__ = ["StudyView", "Undo"]
+__all__ = ["StudyView", "Undo", "candidate_of"]
 
 PREFETCH = 3  # the duel on the screen and the next two
 
@@ -60,7 +60,7 @@ class StudyView:
         """Everything that the voting page shows, as JSON."""
         state = self.state()
         belief = self.store.belief()
-        closed = bool(state.closed)
+        closed = state.closed is not None
         open_duels = [] if closed else self.store.open_duels(self.judge, PREFETCH)
         limit = _limit(state)
         taught = sum(vote.verdict.teaches for vote in state.votes)
@@ -99,7 +99,7 @@ class StudyView:
 
     def close(self, *, closed: bool) -> dict[str, Json]:
         """Record that the person is done, or goes on after all."""
-        if bool(self.state().closed) != closed:
+        if (self.state().closed is not None) != closed:
             kind = EventKind.STUDY_CLOSED if closed else EventKind.STUDY_REOPENED
             self.store.append(kind, {"reason": "page"}, actor=self.judge)
         return self.duels()
@@ -125,14 +125,19 @@ class StudyView:
         return Undo(mine[-1] if mine else None, len(mine))
 
 
+def candidate_of(state: StudyState, identifier: str) -> Candidate | None:
+    """A candidate by its identifier, withdrawn or not: a belief may be older than the withdrawal."""
+    return state.candidates.get(identifier) or state.withdrawn.get(identifier)
+
+
 def _objects(value: Json) -> list[dict[str, Any]]:
     return [dict(item) for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _advice(belief: Belief | None) -> dict[str, Json] | None:
-    if belief is None or not belief.standings:
+    if belief is None:
         return None
-    return {"stop": belief.stop, "text": belief.reason, "sure": round(100 * belief.standings[0].p_best)}
+    return {"stop": belief.stop, "text": belief.reason}
 
 
 def _limit(state: StudyState) -> int | None:

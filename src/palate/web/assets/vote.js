@@ -344,7 +344,10 @@ at("comment").addEventListener("input", () => {
   if (page.shown) keep("draft", { id: page.shown.id, text: at("comment").value });
 });
 at("comment").addEventListener("blur", () => openComment(at("comment").value !== ""));
-at("guidelines").addEventListener("close", () => keep("guidelines", at("guidelines").dataset.version));
+at("guidelines").addEventListener("close", () => {
+  keep("guidelines", at("guidelines").dataset.version);
+  if (page.shown) page.shown.at = performance.now(); // reading the guidelines is not time spent on the pair
+});
 
 // -- both answers scroll together ----------------------------------------------------------------
 

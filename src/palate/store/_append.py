@@ -1,7 +1,8 @@
 """Events that are not votes: what they must fit to, and what they change in the projections."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import chain, groupby
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
@@ -31,8 +32,17 @@ _INPUT_EVENTS = (
 )
 _ONE_PAIRING = select(tables.pairing.c.id).where(tables.pairing.c.id == bindparam("id"))
 
+_CANDIDATE_EVENTS = (
+    select(tables.event.c.kind, tables.event.c.payload)
+    .where(
+        tables.SETUP,
+        tables.event.c.kind.in_([EventKind.CANDIDATES_ADDED.value, EventKind.CANDIDATE_WITHDRAWN.value]),
+    )
+    .order_by(tables.event.c.seq)
+)
+
 Content = TypeVar("Content")
-Check = Callable[[Connection, Mapping[str, Any]], None]
+Payloads = Sequence[Mapping[str, Any]]
 
 
 def append_events(
@@ -44,17 +54,18 @@ def append_events(
         InputError: An event is not for the caller to write, or does not fit the study.
     """
     stored: list[StoredEvent] = []
-    for kind, payload in events:
+    for kind, group in groupby(events, key=lambda event: event[0]):
         if kind in _RESERVED:
             raise InputError(f"{kind.value!r} events are written by Store.{_RESERVED[kind]}, not appended")
+        payloads = [payload for _, payload in group]
         if kind in _CHECKS:
             # Earlier events of this call count too.
             batch.flush()
-            _CHECKS[kind](batch.connection, payload)
-        event = batch.add(kind, payload, actor)
+            _CHECKS[kind](batch.connection, payloads)
+        added = [batch.add(kind, payload, actor) for payload in payloads]
         if kind in _PROJECTIONS:
-            _PROJECTIONS[kind](batch, event)
-        stored.append(event)
+            _PROJECTIONS[kind](batch.connection, added)
+        stored += added
     return stored
 
 
@@ -68,9 +79,9 @@ def read_inputs(connection: Connection, after: int) -> tuple[dict[str, Input], i
     return found, after
 
 
-def _check_inputs(connection: Connection, payload: Mapping[str, Any]) -> None:
+def _check_inputs(connection: Connection, payloads: Payloads) -> None:
     known, _ = read_inputs(connection, 0)
-    for record in payload["inputs"]:
+    for record in chain.from_iterable(_listed(payload, "inputs") for payload in payloads):
         item = _readable(input_of, record, "input")
         if known.setdefault(item.id, item) != item:
             raise ConflictError(
@@ -78,43 +89,50 @@ def _check_inputs(connection: Connection, payload: Mapping[str, Any]) -> None:
             )
 
 
-def _check_candidates(connection: Connection, payload: Mapping[str, Any]) -> None:
-    for record in payload["candidates"]:
+def _check_candidates(connection: Connection, payloads: Payloads) -> None:
+    for record in chain.from_iterable(_listed(payload, "candidates") for payload in payloads):
         _readable(candidate_of, record, "candidate")
 
 
-def _check_withdrawal(connection: Connection, payload: Mapping[str, Any]) -> None:
+def _check_withdrawals(connection: Connection, payloads: Payloads) -> None:
     standing: set[str] = set()
-    query = (
-        select(tables.event.c.kind, tables.event.c.payload)
-        .where(
-            tables.SETUP,
-            tables.event.c.kind.in_([EventKind.CANDIDATES_ADDED.value, EventKind.CANDIDATE_WITHDRAWN.value]),
-        )
-        .order_by(tables.event.c.seq)
-    )
-    for row in connection.execute(query):
+    for row in connection.execute(_CANDIDATE_EVENTS):
         record = decode(row.payload)
         if row.kind == EventKind.CANDIDATES_ADDED.value:
             standing.update(candidate["id"] for candidate in record["candidates"])
         else:
             standing.discard(record["id"])
-    if payload["id"] not in standing:
-        raise NotFoundError(f"no candidate {payload['id']!r} stands in this study, so none can be withdrawn")
+    for payload in payloads:
+        if payload["id"] not in standing:
+            raise NotFoundError(
+                f"no candidate {payload['id']!r} stands in this study, so it cannot be withdrawn"
+            )
+        standing.discard(payload["id"])
 
 
-def _check_pairing(connection: Connection, payload: Mapping[str, Any]) -> None:
-    pairing = _readable(pairing_of, payload, "pairing")
-    if pairing.first == pairing.second:
-        raise InputError(f"pairing {pairing.id!r} sets candidate {pairing.first!r} against itself")
-    if connection.execute(_ONE_PAIRING, {"id": pairing.id}).first() is not None:
-        raise ConflictError(f"pairing {pairing.id!r} is already open; give the new one its own id")
-    missing = missing_texts(connection, {pairing.first_response, pairing.second_response})
+def _check_pairings(connection: Connection, payloads: Payloads) -> None:
+    pairings = [_readable(pairing_of, payload, "pairing") for payload in payloads]
+    ids: set[str] = set()
+    for pairing in pairings:
+        if pairing.first == pairing.second:
+            raise InputError(f"pairing {pairing.id!r} sets candidate {pairing.first!r} against itself")
+        if pairing.id in ids or connection.execute(_ONE_PAIRING, {"id": pairing.id}).first() is not None:
+            raise ConflictError(f"pairing {pairing.id!r} is already open; give the new one its own id")
+        ids.add(pairing.id)
+    shown = {pairing.first_response for pairing in pairings} | {p.second_response for p in pairings}
+    missing = missing_texts(connection, shown)
     if missing:
         raise NotFoundError(
-            f"pairing {pairing.id!r} names the response {missing[0]!r}, which is not in the study; "
+            f"a pairing names the response {missing[0]!r}, which is not in the study; "
             "put it there with put_response first"
         )
+
+
+def _listed(payload: Mapping[str, Any], name: str) -> Sequence[Any]:
+    records = payload[name]
+    if not isinstance(records, list):
+        raise InputError(f"{name!r} is a list in an event, not {records!r:.80}")
+    return cast("list[Any]", records)
 
 
 def _readable(read: Callable[[Any], Content], record: object, noun: str) -> Content:
@@ -124,39 +142,35 @@ def _readable(read: Callable[[Any], Content], record: object, noun: str) -> Cont
         raise InputError(f"{record!r:.200} is not an {noun} as this study writes them: {error!r}") from error
 
 
-def _open_pairing(batch: Batch, event: StoredEvent) -> None:
-    pairing = pairing_of(event.payload)
-    batch.connection.execute(
+def _open_pairings(connection: Connection, events: Sequence[StoredEvent]) -> None:
+    names = ("id", "input_id", "first", "second", "first_response", "second_response")
+    connection.execute(
         insert(tables.pairing),
-        {
-            "id": pairing.id,
-            "seq": event.seq,
-            "input_id": pairing.input_id,
-            "first": pairing.first,
-            "second": pairing.second,
-            "first_response": pairing.first_response,
-            "second_response": pairing.second_response,
-            "state": "ready",
-        },
+        [
+            {**{name: event.payload[name] for name in names}, "seq": event.seq, "state": "ready"}
+            for event in events
+        ],
     )
 
 
-def _withdraw(batch: Batch, event: StoredEvent) -> None:
-    pairing, gone = tables.pairing, event.payload["id"]
-    batch.connection.execute(
-        update(pairing)
-        .where(and_(pairing.c.state == "ready", or_(pairing.c.first == gone, pairing.c.second == gone)))
-        .values(state="withdrawn")
-    )
+def _withdraw(connection: Connection, events: Sequence[StoredEvent]) -> None:
+    pairing = tables.pairing
+    for event in events:
+        gone = event.payload["id"]
+        connection.execute(
+            update(pairing)
+            .where(and_(pairing.c.state == "ready", or_(pairing.c.first == gone, pairing.c.second == gone)))
+            .values(state="withdrawn")
+        )
 
 
-_CHECKS: Mapping[EventKind, Check] = {
+_CHECKS: Mapping[EventKind, Callable[[Connection, Payloads], None]] = {
     EventKind.INPUTS_ADDED: _check_inputs,
     EventKind.CANDIDATES_ADDED: _check_candidates,
-    EventKind.CANDIDATE_WITHDRAWN: _check_withdrawal,
-    EventKind.PAIRING_OPENED: _check_pairing,
+    EventKind.CANDIDATE_WITHDRAWN: _check_withdrawals,
+    EventKind.PAIRING_OPENED: _check_pairings,
 }
-_PROJECTIONS: Mapping[EventKind, Callable[[Batch, StoredEvent], None]] = {
-    EventKind.PAIRING_OPENED: _open_pairing,
+_PROJECTIONS: Mapping[EventKind, Callable[[Connection, Sequence[StoredEvent]], None]] = {
+    EventKind.PAIRING_OPENED: _open_pairings,
     EventKind.CANDIDATE_WITHDRAWN: _withdraw,
 }

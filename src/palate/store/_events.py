@@ -68,6 +68,9 @@ _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
     EventKind.STUDY_REOPENED: ("reason",),
 }
 
+# Made once: a vote's two JSON texts are a good part of what it costs.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
@@ -101,7 +104,7 @@ def encode(payload: Mapping[str, Json]) -> str:
     Only ASCII comes out: a lone surrogate or a NUL in a rater's comment then survives every database.
     """
     try:
-        return json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode(payload)
     except (TypeError, ValueError) as error:
         raise InputError(f"an event's payload must be JSON without NaN or infinity: {error}") from error
 
@@ -134,7 +137,9 @@ def check_payload(kind: EventKind | str, payload: Mapping[str, Json]) -> EventKi
     try:
         known = EventKind(kind)
     except ValueError:
-        raise InputError(f"no kind of event called {kind!r}; {nearest(str(kind), list(EventKind))}") from None
+        raise InputError(
+            f"no kind of event called {kind!r}; {nearest(str(kind), [k.value for k in EventKind])}"
+        ) from None
     missing = [name for name in _REQUIRED[known] if name not in payload]
     if missing:
         raise InputError(

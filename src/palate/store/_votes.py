@@ -30,8 +30,16 @@ _KNOWN_KEYS = select(tables.vote).where(tables.vote.c.key.in_(bindparam("keys", 
 _DUELS = select(tables.duel.c.id, tables.duel.c.judge, tables.duel.c.pairing_id, tables.duel.c.open).where(
     tables.duel.c.id.in_(bindparam("ids", expanding=True))
 )
-_CLOSE_DUEL = update(tables.duel).where(tables.duel.c.id == bindparam("which")).values(open=0, reopened=0)
-_PAIRING_VOTED = update(tables.pairing).where(tables.pairing.c.id == bindparam("which")).values(state="voted")
+_CLOSE_DUELS = (
+    update(tables.duel)
+    .where(tables.duel.c.id.in_(bindparam("which", expanding=True)))
+    .values(open=0, reopened=0)
+)
+_PAIRINGS_VOTED = (
+    update(tables.pairing)
+    .where(tables.pairing.c.id.in_(bindparam("which", expanding=True)))
+    .values(state="voted")
+)
 _LAST_VOTE = (
     select(tables.vote.c.seq, tables.vote.c.duel_id, tables.duel.c.pairing_id)
     .join(tables.duel, tables.duel.c.id == tables.vote.c.duel_id)
@@ -102,8 +110,9 @@ def cast_votes(batch: Batch, ballots: Sequence[tuple[Ballot, str]]) -> list[Rece
     if votes:
         batch.flush()
         connection.execute(insert(tables.vote), votes)
-        connection.execute(_CLOSE_DUEL, [{"which": row["duel_id"]} for row in votes])
-        connection.execute(_PAIRING_VOTED, [{"which": duels[row["duel_id"]].pairing_id} for row in votes])
+        decided = [row["duel_id"] for row in votes]
+        connection.execute(_CLOSE_DUELS, {"which": decided})
+        connection.execute(_PAIRINGS_VOTED, {"which": [duels[duel_id].pairing_id for duel_id in decided]})
     return outcomes
 
 

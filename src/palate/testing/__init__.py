@@ -1,6 +1,18 @@
 """Contract suites for plug-in authors: subclass one, give its fixtures, run pytest."""
 
 from palate.testing._judges import JudgeContract, sample_duels
+from palate.testing._stores import StoreContract, ballot_on, fill_study
+from palate.testing._storm import StormReport, storm
 from palate.testing._targets import ProposerContract, TargetContract
 
-__all__ = ["JudgeContract", "ProposerContract", "TargetContract", "sample_duels"]
+__all__ = [
+    "JudgeContract",
+    "ProposerContract",
+    "StoreContract",
+    "StormReport",
+    "TargetContract",
+    "ballot_on",
+    "fill_study",
+    "sample_duels",
+    "storm",
+]

@@ -1,0 +1,23 @@
+"""The SQLite store keeps the contract, in both journal modes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from palate.store import Store, _store, open_store
+from palate.store._engine import info_for
+from palate.testing import StoreContract
+
+
+class TestWal(StoreContract):
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Callable[[], Store]:
+        return lambda: open_store(tmp_path / "study.db")
+
+
+class TestRollbackJournal(StoreContract):
+    @pytest.fixture
+    def reopen(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Store]:
+        monkeypatch.setattr(_store, "info_for", lambda version: info_for((3, 40, 1)))
+        return lambda: open_store(tmp_path / "study.db")

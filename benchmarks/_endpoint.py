@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-WORDS = (
+TEXT = (
     "answer briefly kindly the customer in one sentence with a clear next step and no jargon please thank "
     "apologise first explain what happens then offer help politely use plain words be specific and warm"
-).split()
+)
+WORDS = TEXT.split()
 
 
 def answer(body: str) -> str:

@@ -9,19 +9,23 @@ repeated; nothing else may.
 
 import argparse
 import collections
+import contextlib
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from palate.store import StudyState, open_store
+
 STUDY = """
 [study]
 name = "resume"
-candidates = 40
+candidates = 100
 seed = 3
 database = "{database}"
 
@@ -29,7 +33,6 @@ database = "{database}"
 kind = "openai"
 model = "fake"
 base_url = "http://127.0.0.1:{port}/v1"
-api_key_env = ""
 
 [inputs]
 inline = ["My parcel is late.", "The lamp is broken.", "I was charged twice.", "Where is my refund?"]
@@ -66,6 +69,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def serve(port: int, log: Path) -> "subprocess.Popen[bytes]":
+    """Start the endpoint and wait until it answers."""
+    script = Path(__file__).with_name("_endpoint.py")
+    server = subprocess.Popen([sys.executable, script, str(port), "0.3", log])
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return server
+        time.sleep(0.05)
+
+
 def finish(study: Path) -> list[str]:
     """Run a study to its end and return its candidates."""
     done = subprocess.run([sys.executable, "-c", CHILD, study], capture_output=True, text=True, check=False)
@@ -74,21 +87,41 @@ def finish(study: Path) -> list[str]:
     return done.stdout.split("done\n")[1].split()
 
 
-def disturb(study: Path, stage: str, after: float) -> None:
-    """Start a study and kill it ``after`` seconds into a stage."""
-    with subprocess.Popen([sys.executable, "-c", CHILD, study], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        if stage == "responding":
-            child.stdout.readline()
+def lines(log: Path) -> list[list[str]]:
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def stored(database: Path) -> int:
+    """How many generated answers the study has kept."""
+    if not database.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        sql = "SELECT COUNT(*) FROM completion WHERE value LIKE '%\"text\"%'"
+        return int(connection.execute(sql).fetchone()[0])
+
+
+def candidates(database: Path) -> int:
+    """How many candidates the study has."""
+    with open_store(database, create=False) as store:
+        return len(StudyState.replay(store.events()).candidates)
+
+
+def disturb(study: Path, log: Path, after: float) -> int:
+    """Kill a study ``after`` seconds into its first new call; returns how many calls were in flight."""
+    before = len(lines(log))
+    with subprocess.Popen([sys.executable, "-c", CHILD, study], stdout=subprocess.DEVNULL) as child:
+        while len(lines(log)) == before and child.poll() is None:
+            time.sleep(0.01)
         time.sleep(after)
         child.send_signal(signal.SIGKILL)
+    began = {key for what, key in lines(log) if what == "begin"}
+    return len(began) - stored(study.with_suffix(".db"))
 
 
 def run(kills: int, folder: Path) -> str:
     log, port = folder / "calls.log", free_port()
-    server = subprocess.Popen([sys.executable, Path(__file__).with_name("_endpoint.py"), str(port), "0.05", log])
+    server = serve(port, log)
     try:
-        time.sleep(1.5)
         calm = folder / "calm.toml"
         calm.write_text(STUDY.format(port=port, database="calm.db"))
         expected = finish(calm)
@@ -96,27 +129,30 @@ def run(kills: int, folder: Path) -> str:
         draw = random.Random(0)
         log.unlink()
         server.kill()
-        server = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("_endpoint.py"), str(port), "0.05", log]
-        )
-        time.sleep(1.5)
+        server = serve(port, log)
         rough = folder / "rough.toml"
         rough.write_text(STUDY.format(port=port, database="rough.db"))
-        for kill in range(kills):
-            stage = "proposing" if kill < kills // 2 else "responding"
-            disturb(rough, stage, draw.uniform(1.0, 2.2) if stage == "proposing" else draw.uniform(0.05, 0.6))
+        in_flight, proposing = 0, 0
+        for _ in range(kills):
+            in_flight += disturb(rough, log, draw.uniform(0.0, 0.9))
+            proposing += candidates(folder / "rough.db") < len(expected)
         same = finish(rough) == expected
-        calls = [line.split() for line in log.read_text().splitlines()]
+        calls = lines(log)
         began = collections.Counter(key for what, key in calls if what == "begin")
         repeated = sum(count - 1 for count in began.values())
-        return "\n".join(
-            [
-                "| kills | same candidates | calls undisturbed | distinct calls | calls made | repeated | per kill |",
-                "|--:|---|--:|--:|--:|--:|--:|",
-                f"| {kills} | {'yes' if same else 'NO'} | {undisturbed} | {len(began)} | {sum(began.values())} "
-                f"| {repeated} | {repeated / max(kills, 1):.2f} |",
-            ]
-        )
+        beyond = max(0, repeated - in_flight)
+        row = {
+            "kills": kills,
+            "while proposing": proposing,
+            "same candidates": "yes" if same else "NO",
+            "calls undisturbed": undisturbed,
+            "distinct calls": len(began),
+            "in flight at a kill": in_flight,
+            "repeated": repeated,
+            "beyond those in flight": beyond,
+        }
+        values = " | ".join(str(value) for value in row.values())
+        return f"| {' | '.join(row)} |\n|{'--:|' * len(row)}\n| {values} |"
     finally:
         server.kill()
 

@@ -155,12 +155,14 @@ def parts_from_python(
     Raises:
         ConfigError: ``target`` cannot respond.
     """
-    if target is not None and not isinstance(target, Callable) and not hasattr(target, "respond"):
+    if target is None or isinstance(target, Target):
+        responder = target
+    elif callable(target):
+        responder = FunctionTarget(target)
+    else:
         raise ConfigError(
             f"target={target!r} cannot respond; give a palate target or a function (prompt, input) -> answer"
         )
-    if target is not None and not hasattr(target, "respond"):
-        target = FunctionTarget(target)
     own = [
         candidate
         if isinstance(candidate, Candidate)
@@ -171,7 +173,7 @@ def parts_from_python(
     embedder = MeteredModel(make("models", "wordllama", {}), cache=cache, ledger=ledger)
     votes, seed = settings.get("votes"), settings.get("seed", 0)
     return Parts(
-        target=target,
+        target=responder,
         target_missing="this study was made in Python; open it with Study.create and its target",
         target_key=digest(["python", settings.get("strategy")]),
         embedder=embedder,

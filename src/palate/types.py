@@ -413,6 +413,7 @@ class CompletionCache(Protocol):
         ...
 
 
+@runtime_checkable
 class Target(Protocol):
     """What is being improved: it turns a candidate and an input into something a person can look at."""
 

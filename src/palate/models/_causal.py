@@ -89,7 +89,7 @@ class CausalLM:
                     result[i] = score_T.cpu().numpy()
         return result
 
-    def _prefill(self, prompts: Sequence[Sequence[int]]) -> "tuple[Any, int]":
+    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> "tuple[Any, int]":
         """Run the common prefix once and repeat its cache over the rows."""
         import torch
 
@@ -189,7 +189,7 @@ class CausalLM:
         return scores
 
 
-def _common(prompts: Sequence[Sequence[int]]) -> int:
+def _common(prompts: Sequence[tuple[int, ...]]) -> int:
     """Length of the longest common prefix that leaves at least one token to every prompt."""
     first, last = min(prompts), max(prompts)
     limit = min(len(prompt) for prompt in prompts) - 1

@@ -18,7 +18,8 @@ class FunctionTarget:
     """
 
     def __init__(self, function: Callable[[str, str], str]) -> None:
-        self._function = function
+        # The user's word for the type is not proof of it.
+        self._function: Callable[[str, str], object] = function
 
     async def respond(self, candidate: Candidate, input: Input) -> Response:
         """Call the function."""

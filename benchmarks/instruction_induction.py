@@ -11,7 +11,7 @@ on inputs of the `execute` set that played no part: by the mean log-probability 
 token) and by candidate choice (how often the reference has the highest mean log-probability among 2 to 4
 options). Everything but the votes is deterministic up to rounding; three seeds vary votes and strategy.
 
-20 voting and 20 held-back inputs a task keep a full run within 40 minutes on one quiet core. Every score is
+20 voting and 16 held-back inputs a task keep a full run within 40 minutes on one quiet core. Every score is
 appended to a file under --work; a run that was stopped goes on where it was.
 
 Data: Honovich et al. 2022 (Apache-2.0) and BIG-bench tasks by way of INSTINCT (MIT).
@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from palate.judges import SimulatedJudge
-from palate.models import transformers_model, wordllama_model
+from palate.models import Ledger, MeteredModel, transformers_model, wordllama_model
 from palate.proposers import Induction, own_candidates
 from palate.strategies import duel_bandit
 from palate.targets import InstructionTarget
@@ -52,7 +52,8 @@ TASKS = (
 )
 SEED_PROMPT = "Do the task."
 CANDIDATES, DEMONSTRATIONS, VOTES, SEEDS = 60, 3, 50, (0, 1, 2)
-VOTING, HELD_BACK = 20, 20
+VOTING, HELD_BACK = 20, 16
+MAX_TOKENS = 48  # of an induced instruction; longer ones are drawn again
 SCALE = 1.0  # log-odds of a vote per nat per token
 STRATEGIES = ("default", "apohf")
 POOLS = {"a": "without demonstrations", "b": "with 3 demonstrations"}
@@ -95,6 +96,14 @@ class Memory:
     def get(self, key: str) -> Any:
         """The value, or None."""
         return self._known.get(key)
+
+    def get_completion(self, key: str) -> Any:
+        """A model's stored answer, or None."""
+        return self.get(key)
+
+    def put_completion(self, key: str, value: Any) -> None:
+        """Keep a model's answer."""
+        self.put(key, dict(value))
 
     def put(self, key: str, value: Any) -> Any:
         """Keep a value."""
@@ -156,12 +165,14 @@ def _passive(sentence: str) -> tuple[str, str, str]:
 
 
 async def make_pool(task: Task, pool: str, model: Any, memory: Memory) -> list[Candidate]:
-    """The seed prompt and up to 60 induced candidates."""
+    """The seed prompt and up to 60 induced candidates; pool (b) draws again what (a) drew."""
     key = digest(["pool", task.name, pool, model.name, CANDIDATES, DEMONSTRATIONS, SEED_PROMPT])
     known = memory.get(key)
     if known is None:
         seed = own_candidates(SEED_PROMPT)
-        proposer = Induction(model, demonstrations=DEMONSTRATIONS if pool == "b" else 0, concurrency=32)
+        asked = MeteredModel(model, cache=memory, ledger=Ledger())
+        shown = DEMONSTRATIONS if pool == "b" else 0
+        proposer = Induction(asked, demonstrations=shown, max_tokens=MAX_TOKENS, concurrency=CANDIDATES)
         rng = np.random.default_rng(0)
         made = await proposer.propose(CANDIDATES, existing=seed, examples=task.exemplars, rng=rng)
         known = memory.put(key, [asdict(candidate) for candidate in (*seed, *made)])

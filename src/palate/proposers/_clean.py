@@ -13,15 +13,26 @@ from palate.types import Completion
 __all__ = ["clean", "clean_completion", "likeness", "placeholder_tail", "usable"]
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
-_META_WORDS = (
-    r"here(?:'s| is| are)|sure|certainly|of course|okay|rephras\w*|reworded|rewritten|rewrite of"
-    r"|paraphrase\w*|(?:new|improved|another|possible|alternative) (?:version|instruction|prompt|wording)s?"
-    r"|the (?:new |rephrased |original )?(?:instruction|prompt|task)s? (?:was|is|could be|might be|would be)"
+_PROMPTS = r"(?:version|instruction|prompt|wording|way|option|task|command|rephras\w*|paraphrase)s?"
+_MADE = (
+    r"(?:rephrased|reworded|rewritten|paraphrased|new|improved|alternative|another|other|possible|original)"
 )
+# A remark before the prompt ends in a colon and begins in one of these ways; a prompt may hold colons too.
 _META_LEAD = re.compile(
-    rf"^(?:[^\n.:!?]{{0,40}}[.!?,]\s+)?[^\n:.]{{0,60}}\b(?:{_META_WORDS})\b[^\n:]{{0,120}}:\s*", re.I
+    rf"^(?:here(?:'s| is| are)\b[^\n:]{{0,80}}?\b{_PROMPTS}\b[^\n:]{{0,80}}"
+    rf"|here you (?:are|go)[^\n:]{{0,20}}"
+    rf"|(?:(?:a|an|the|one|some|my|your)\s+)?(?:{_MADE}\s+)+(?:\w+\s+)?{_PROMPTS}\b[^\n:]{{0,60}}"
+    rf"|the {_PROMPTS} (?:was|is|could be|might be|would be)\s*"
+    rf"|i(?:'d| would| have|'ve| can)\b[^\n:]{{0,40}}\b(?:rephras|reword|rewr[io]t)\w*[^\n:]{{0,60}}"
+    rf"):\s*",
+    re.I,
 )
 _PLEASANTRY = re.compile(r"^(?:sure|certainly|of course|okay|absolutely)(?: thing)?\s*[!.,]\s*", re.I)
+_SAID = re.compile(
+    r"^(?:the|this|your)\s+(?:\w+\s+)?(?:instruction|task|prompt|command)\s+"
+    r"(?:is|was|were|could be|might be|would be|may have been)\s+to\s+(?=[\w\"“])",
+    re.I,
+)
 _LABEL = re.compile(
     r"^[#*_>\s]{0,6}(?:(?:new|rephrased|reworded|rewritten|improved|possible|my)\s+)?"
     r"(?:instructions?|prompts?|system prompt|version|paraphrase|answer)[*_ ]{0,4}:[*_]{0,3}\s*",
@@ -131,6 +142,9 @@ def _strip_lead(text: str, parent: str) -> str:
         found = pattern.match(text)
         if found and found.end() < len(text) and not _has_marker(parent, found[0]):
             text = text[found.end() :].strip()
+    said = _SAID.match(text)
+    if said and not _has_marker(parent, said[0]):
+        text = text[said.end()].upper() + text[said.end() + 1 :]
     return text
 
 

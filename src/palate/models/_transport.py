@@ -82,7 +82,12 @@ class Transport:
         openai = require("openai", "", _PURPOSE)
         client = self._connected(openai)
         try:
-            response = await client.post(path, body=dict(body), cast_to=_http(openai).Response)
+            response = await client.post(
+                path,
+                body=dict(body),
+                cast_to=require("httpx2", "", _PURPOSE).Response,
+                options={"headers": self._headers(openai)},
+            )
             return response.content
         except openai.APIStatusError as error:
             return self._failed(error.response)
@@ -118,31 +123,30 @@ class Transport:
             self._client, self._loop = self._connect(openai), loop
         return self._client
 
-    def _connect(self, openai: Foreign) -> Foreign:
-        key = self._endpoint.key()
-        timeout = openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout))
+    def _headers(self, openai: Foreign) -> dict[str, Foreign]:
         headers: dict[str, Foreign] = {"Accept-Encoding": "identity"}
-        if not key:
+        if self._endpoint.api_key_env is None:
             headers["Authorization"] = openai.Omit()
         if self._endpoint.base_url != OPENAI_URL:
             # The SDK takes these from the environment; they are meant for OpenAI alone.
             headers |= {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+        return headers
+
+    def _connect(self, openai: Foreign) -> Foreign:
+        key = self._endpoint.key()
+        timeout = openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout))
         session = openai.DefaultAsyncHttpxClient(
-            follow_redirects=False, timeout=timeout, event_hooks={"response": [_limiter(_http(openai))]}
+            follow_redirects=False,
+            timeout=timeout,
+            event_hooks={"response": [_limiter(require("httpx2", "", _PURPOSE))]},
         )
         return openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=self._endpoint.base_url,
             max_retries=0,
             timeout=timeout,
-            default_headers=headers,
             http_client=session,
         )
-
-
-def _http(openai: Foreign) -> Foreign:
-    """The HTTP library that the SDK is built on."""
-    return require(openai.Timeout.__module__.partition(".")[0], "", _PURPOSE)
 
 
 def _limiter(http: Foreign) -> Foreign:

@@ -28,7 +28,7 @@ def test_a_simulated_run_ends_with_a_summary(call: Call, study: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "sure that it is the best of 4):" in shown.stdout
     assert "Votes used: 6." in shown.stdout
-    assert "Cost of this run: $0.0000 (" in shown.stdout
+    assert "Cost of this run: $0 (" in shown.stdout
     assert "Seed prompt: Reply." in shown.stdout or "It is the seed prompt itself" in shown.stdout
 
 
@@ -143,6 +143,33 @@ def test_the_demo_runs_what_it_laid_out(call: Call, tmp_path: Path, study: Path)
     shown = call("demo", "--judge", "simulated", "--votes", "5", "--no-browser", "--path", folder)
     assert shown.exit_code == 0, shown.output
     assert "Votes used: 5." in shown.stdout
+
+
+def test_ctrl_c_in_the_middle_loses_nothing(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8")
+    # The first four answers come at once, the fifth never: the interrupt arrives while the model is asked.
+    slow = source.replace(
+        'kind = "scripted"\nanswers', 'kind = "scripted"\ndelay = [0, 0, 0, 0, 3600]\nanswers'
+    )
+    study.write_text(slow, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-c", "from palate.command import main; main()", "run", study.name, *SIMULATED],
+        cwd=study.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            assert running.stderr is not None
+            assert running.stderr.readline() == "votes …\n"  # printed after the first vote
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    assert out == ""
+    assert err.endswith(f"nothing is lost; continue with: palate run {study.name} --judge simulated\n")
+    assert json.loads(call("status", study, "--json").stdout)["votes"] >= 1
 
 
 class _Page:

@@ -217,6 +217,6 @@ def test_ctrl_c_in_the_terminal_keeps_the_votes(person: _Person, study: Path) ->
     person.sees("B  (2)")
     os.killpg(person.process.pid, signal.SIGINT)
     assert person.ends() == 130
-    assert f"nothing is lost; continue with: palate run {study.name}" in person.screen
+    assert f"nothing is lost; continue with: palate run {study.name} --terminal" in person.screen
     with Study.open(study.with_suffix(".db")) as kept:
         assert len(kept.state.votes) == 1

@@ -31,6 +31,7 @@ def refused(folder: Path, inputs: str) -> str:
 
 def test_inline_texts_and_tables(tmp_path: Path) -> None:
     assert texts(tmp_path, 'inline = ["one", "two"]') == ["one", "two"]
+    assert texts(tmp_path, 'inline = ["one", {q = "two"}]\ncolumn = "q"') == ["one", "two"]
     (item,) = load_inputs(
         config_of(tmp_path, 'inline = [{q = "x", a = ["1", 2], n = 3}]\ncolumn = "q"\nreference_column = "a"')
     )

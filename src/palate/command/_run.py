@@ -1,5 +1,6 @@
 """``palate run``: a study from its file to a better prompt, by page, terminal or simulated judge."""
 
+import shlex
 import sys
 import threading
 from collections.abc import Callable
@@ -51,6 +52,15 @@ class Options:
     yes: bool = False
     judge_options: tuple[str, ...] = ()
 
+    def again(self, path: Path) -> str:
+        """The command that goes on with this run."""
+        words = ["palate", "run", str(path)]
+        if self.judge != ME:
+            words += ["--judge", self.judge]
+        for option in self.judge_options:
+            words += ["--judge-option", option]
+        return shlex.join([*words, *(["--terminal"] if self.terminal else [])])
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -74,9 +84,8 @@ def run(
 
     A study that exists is continued. Ctrl-C stops it at any time; nothing is lost.
     """
-    session = session_of(ctx)
-    session.again = f"palate run {study}"
-    run_study(study, Options(judge, votes, terminal, browser, port, yes, tuple(judge_option or ())), session)
+    options = Options(judge, votes, terminal, browser, port, yes, tuple(judge_option or ()))
+    run_study(study, options, session_of(ctx))
 
 
 def run_study(path: Path, options: Options, session: Session) -> None:
@@ -87,21 +96,19 @@ def run_study(path: Path, options: Options, session: Session) -> None:
         PalateError: What the parts of the study could not do.
     """
     _check(path, options)
+    session.again = options.again(path)
     from palate.config import read_config
 
     config = read_config(path)  # before the imports that take long: a mistake in the file is told at once
     from palate.study import Study
 
-    continued = config.database_path.is_file()
-    if continued:
+    if config.database_path.is_file():
         note(f"Continuing the study in {config.database_path}.")
     if config.model.kind == "embedded":
         fetch_if_missing()
     person = options.judge == ME
     accept = _asking(options)
-    # A continued run draws anew: the first draws of the seed are in the study already.
-    repeatable = not person and not continued
-    with Study.open(path, exclusive=True, accept_changes=accept, repeatable=repeatable) as study:
+    with Study.open(path, exclusive=True, accept_changes=accept, repeatable=not person) as study:
         if not person:
             _judged(study, options, config.budget.votes)
         elif options.terminal:

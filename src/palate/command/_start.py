@@ -44,11 +44,9 @@ def demo(
     """
     from palate.command._demo import lay_out
 
-    session = session_of(ctx)
     study = lay_out(path, seed=seed)
-    session.again = f"palate run {study}"
     note(f"The demo is an ordinary study file: {study}")
-    run_study(study, Options(judge, votes, terminal, browser, port), session)
+    run_study(study, Options(judge, votes, terminal, browser, port), session_of(ctx))
 
 
 def init(

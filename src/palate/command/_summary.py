@@ -22,11 +22,12 @@ def seed_id(candidates: "Mapping[str, Candidate]") -> str | None:
 def cost_words(spent: "Spent") -> str:
     """What was spent, in words; a price that is unknown stays unknown."""
     calls = f"{spent.calls} {'call' if spent.calls == 1 else 'calls'}, {spent.tokens:,} tokens"
-    hits = f"; {spent.cache_hits} answers were paid for before" if spent.cache_hits else ""
+    known_before = f"{spent.cache_hits} {'answer' if spent.cache_hits == 1 else 'answers'} from the store"
+    hits = f"; {known_before}" if spent.cache_hits else ""
     if spent.cost is None:
         known = f", at least ${spent.priced:.4f}" if spent.priced else ""
         return f"unknown{known} ({calls}; {spent.unpriced_calls} of them without a known price{hits})"
-    return f"${spent.cost:.4f} ({calls}{hits})"
+    return f"{f'${spent.cost:.4f}' if spent.cost else '$0'} ({calls}{hits})"
 
 
 def summary(state: "StudyState", belief: "Belief | None", *, cost: str | None = None) -> str:

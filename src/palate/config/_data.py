@@ -28,7 +28,7 @@ def load_inputs(config: StudyConfig) -> list[Input]:
         MissingExtraError: The source is a data set folder and the extra ``hf`` is not installed.
     """
     table = config.inputs
-    rows = _rows("inputs", table, config.folder)
+    rows = _rows("inputs", table, config.folder, plain=table.column or "input")
     column = choose_column(rows, table.column, key="[inputs] column", usual=("input", "text"))
     answers = table.reference_column
     if answers is not None:
@@ -88,12 +88,13 @@ def columns_of(path: Path) -> tuple[str, ...]:
     return read_rows(path, what="inputs", limit=1).columns
 
 
-def _rows(name: str, table: InputsTable | ExamplesTable, folder: Path) -> Rows:
+def _rows(name: str, table: InputsTable | ExamplesTable, folder: Path, *, plain: str = "input") -> Rows:
+    """Read a table's source; ``plain`` is the column of an inline entry that is a text alone."""
     if table.path is not None:
         return read_rows(folder / table.path, what=f"[{name}] path", limit=table.limit)
     entries = (table.inline or ())[: table.limit]
     numbered: list[tuple[int, Row]] = [
-        (number, {"input": entry} if isinstance(entry, str) else entry)
+        (number, {plain: entry} if isinstance(entry, str) else entry)
         for number, entry in enumerate(entries, start=1)
     ]
     columns = tuple(dict.fromkeys(key for _, row in numbered for key in row))

@@ -1,5 +1,6 @@
 """What the page of results shows, worked out from the store: plain values for the template."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
         verdicts=shares,
         given=votes.total(),
         cost=_cost(spent, texts),
-        file=str(view.store.path),
+        file=shlex.quote(str(view.store.path)),
     )
 
 

@@ -114,7 +114,8 @@ export class Outbox {
 
   drop(ballot) {
     this.attempt = 0;
-    this.ballots = this.ballots.filter((kept) => kept.key !== ballot.key);
+    // Two tabs share keys; a vote that says something else under the same key still has to be answered.
+    this.ballots = this.ballots.filter((kept) => kept.key !== ballot.key || kept.verdict !== ballot.verdict);
   }
 
   pause(milliseconds) {

@@ -84,7 +84,7 @@ const outbox = new Outbox(study, {
     alarm(fill(say.refused, { error: error.message }));
   },
   lost(error) {
-    alarm(fill(say.lost, { error: error.message }));
+    alarm(error.status === 409 || error.status === 422 ? say.elsewhere : fill(say.lost, { error: error.message }));
     page.queue = [];
     page.shown = null;
     refill();

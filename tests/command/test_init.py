@@ -47,6 +47,7 @@ def test_questions_are_asked_and_answers_written(call: Call, tmp_path: Path) -> 
         "openai",
         "some-model",
         "http://127.0.0.1:8000/v1",
+        "sk-canary-1",  # a key, not a name: asked again, and not repeated
         "MY_KEY",
         "mals.csv",  # no such file: asked again
         "mails.csv",
@@ -61,6 +62,8 @@ def test_questions_are_asked_and_answers_written(call: Call, tmp_path: Path) -> 
     shown = call("init", path, stdin="\n".join(answers) + "\n")
     assert shown.exit_code == 0, shown.output
     assert "did you mean 'mails.csv'?" in shown.stderr
+    assert "canary" not in shown.stderr
+    assert "canary" not in path.read_text(encoding="utf-8")
     assert "The environment variable MY_KEY is not set yet." in shown.stderr
     config = read_config(path)
     assert config.study.name == "Replies"
@@ -117,3 +120,9 @@ def test_any_answer_comes_back_as_it_was_given(kind: str) -> None:
     assert tables["prompts"]["seed"] == NASTY
     assert tables["inputs"] == {"path": NASTY, "column": NASTY}
     assert tomllib.loads(f"x = {toml_text(NASTY)}")["x"] == NASTY
+
+
+def test_an_endpoint_without_a_key_gets_none() -> None:
+    answers = Answers(kind="openai", model="m", base_url="http://127.0.0.1:8000/v1", api_key_env="")
+    model = tomllib.loads(study_file(answers, schema="study.schema.json"))["model"]
+    assert model == {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:8000/v1"}

@@ -133,10 +133,7 @@ def _extras() -> list[Finding]:
 
 def _keys(config: "StudyConfig | None") -> list[Finding]:
     """Whether the keys that a study names are set: yes or no, never a part of one."""
-    import inspect
     import os
-
-    from palate.registry import look_up
 
     if config is None:
         return []
@@ -144,8 +141,9 @@ def _keys(config: "StudyConfig | None") -> list[Finding]:
     for table in (config.model, config.proposer_model, config.embedding):
         if table is None:
             continue
-        parameter = inspect.signature(look_up("models", table.kind)).parameters.get("api_key_env")
-        variable = table.options.get("api_key_env", parameter.default if parameter else None)
+        variable = table.options.get("api_key_env")
+        if variable is None and table.kind == "openai" and "base_url" not in table.options:
+            variable = "OPENAI_API_KEY"  # at any other address no key is sent unless one is named
         if isinstance(variable, str) and variable not in named:
             named.append(variable)
     return [

@@ -73,7 +73,7 @@ def init(
     if not schema.exists():
         write_text(schema, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
     say(f"Wrote {path}. Look through it, then: palate run {path}")
-    if answers.kind == "openai" and not os.environ.get(answers.api_key_env):
+    if answers.kind == "openai" and answers.api_key_env and not os.environ.get(answers.api_key_env):
         note(f"The environment variable {answers.api_key_env} is not set yet.")
 
 
@@ -90,8 +90,8 @@ def _ask(folder: Path) -> Answers:
             base_url=typer.prompt(
                 "Address of the endpoint (empty for OpenAI's)?", default="", show_default=False
             ),
-            api_key_env=typer.prompt("Environment variable that holds the key?", default=default.api_key_env),
         )
+        answers = replace(answers, api_key_env=_ask_variable("" if answers.base_url else default.api_key_env))
     inputs, column = _ask_inputs(folder)
     return replace(
         answers,
@@ -101,6 +101,19 @@ def _ask(folder: Path) -> Answers:
         guidelines=typer.prompt("What should raters look for?", default=default.guidelines),
         candidates=typer.prompt("How many prompts shall compete?", default=default.candidates, type=int),
     )
+
+
+def _ask_variable(default: str) -> str:
+    """Ask for the name of the variable; an answer that looks like a key itself is never written anywhere."""
+    while True:
+        said: str = typer.prompt(
+            "Environment variable that holds the key (empty for none)?",
+            default=default,
+            show_default=bool(default),
+        )
+        if not said or said.isidentifier():
+            return said
+        note("That is no name of a variable. Never give the key itself here.")
 
 
 def _choice(question: str) -> str:

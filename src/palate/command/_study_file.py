@@ -58,8 +58,16 @@ kind = {toml_text(answers.kind)}
 kind = "openai"
 model = {toml_text(answers.model)}
 {"" if answers.base_url else "# "}base_url = {base}
-api_key_env = {toml_text(answers.api_key_env)}   # the NAME of the variable; never the key itself
+{_key(answers.api_key_env)}
 """
+
+
+def _key(variable: str) -> str:
+    if not variable:
+        return (
+            '# api_key_env = "…"            # the NAME of the variable that holds the key, if one is needed'
+        )
+    return f"api_key_env = {toml_text(variable)}   # the NAME of the variable; never the key itself"
 
 
 def _inputs(answers: Answers) -> str:

@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 MAX_CANDIDATES = 10_000
+# Options of parts that name files.
+_FILES = frozenset({"path", "prices"})
 
 Row: TypeAlias = "str | dict[str, JsonValue]"
 Text = Annotated[str, Field(min_length=1)]
@@ -237,7 +239,7 @@ class StudyConfig(_Table):
         return self.model_dump(mode="json")
 
     def options(self, table: ModelTable | StrategyTable) -> dict[str, JsonValue]:
-        """Options of a part, with a relative ``path`` that exists beside the study file made absolute."""
+        """Options of a part, with relative files that exist beside the study file made absolute."""
         return self._resolved(table.options)
 
     def proposer_options(self, name: str) -> dict[str, JsonValue]:
@@ -245,11 +247,13 @@ class StudyConfig(_Table):
         return self._resolved(self.proposers.options_of(name))
 
     def _resolved(self, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        path = options.get("path")
-        if isinstance(path, str) and (self.folder / path).exists():
-            # Otherwise the part decides: it may be a name that it looks up elsewhere.
-            return {**options, "path": str((self.folder / path).resolve())}
-        return options
+        found: dict[str, JsonValue] = {}
+        for key in _FILES & options.keys():
+            name = options[key]
+            # What does not exist is left to the part: it may be a name that it looks up elsewhere.
+            if isinstance(name, str) and (self.folder / name).exists():
+                found[key] = str((self.folder / name).resolve())
+        return {**options, **found}
 
 
 def _without_nulls(keys: JsonValue) -> JsonValue:

@@ -47,7 +47,7 @@ def test_halves_once_for_the_calls_of_one_round() -> None:
             return once[0], before, limit.limit
 
     once, before, after = asyncio.run(scenario())
-    # 8 halved once, although eight calls were told to slow down; each of them then succeeded and added at most 1/4.
+    # Halved once, although eight calls were told to slow down; each then succeeded and added at most 1/4.
     assert once == 4.0
     assert 5.0 < before <= 6.0
     assert after == before / 2

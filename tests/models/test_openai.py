@@ -97,7 +97,7 @@ def test_tries_again_after_what_may_pass(endpoint: Any, status: int) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 def test_fails_at_once_after_what_will_not_pass(endpoint: Any, status: int) -> None:
     endpoint.play(endpoint.error(status, "that is wrong"))
-    with pytest.raises(ModelError, match=f"status {status}: that is wrong"):
+    with pytest.raises(ModelError, match=rf"status {status}: that is wrong"):
         ask(make(endpoint))
     assert len(endpoint.seen) == 1
 

@@ -11,7 +11,7 @@ import numpy as np
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
 from palate.models._pricing import FREE, Price
-from palate.models._requests import estimate_tokens, request_tokens
+from palate.models._requests import check_request, estimate_tokens, request_tokens
 from palate.types import Array, Capabilities, Completion, Json, Request, Usage
 
 __all__ = ["Answer", "Call", "ScriptedModel", "scripted_model"]
@@ -98,8 +98,10 @@ class ScriptedModel:
         """Give the next answer of the script.
 
         Raises:
+            ConfigError: No model could answer the request.
             ModelError: The script is used up, or an entry says so.
         """
+        check_request(request)
         self.calls.append(Call("generate", request, ()))
         turn, self._generated = self._generated, self._generated + 1
         self.active += 1

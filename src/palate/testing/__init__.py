@@ -1,15 +1,20 @@
 """Contract suites for plug-in authors: subclass one, give its fixtures, run pytest."""
 
 from palate.testing._judges import JudgeContract, sample_duels
+from palate.testing._models import ModelContract
 from palate.testing._stores import StoreContract, ballot_on, fill_study
 from palate.testing._storm import StormReport, storm
+from palate.testing._strategies import StrategyContract, StrategyRow
 from palate.testing._targets import ProposerContract, TargetContract
 
 __all__ = [
     "JudgeContract",
+    "ModelContract",
     "ProposerContract",
     "StoreContract",
     "StormReport",
+    "StrategyContract",
+    "StrategyRow",
     "TargetContract",
     "ballot_on",
     "fill_study",

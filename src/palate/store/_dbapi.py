@@ -167,9 +167,9 @@ class Cursor:
 class Connection:
     """A connection; ``handle`` is apsw's own, for what DB-API does not know (online backup)."""
 
-    def __init__(self, path: str, flags: int) -> None:
+    def __init__(self, path: str, flags: int, vfs: str | None) -> None:
         try:
-            self.handle = apsw.Connection(path, flags=flags)
+            self.handle = apsw.Connection(path, flags=flags, vfs=vfs)
         except apsw.Error as error:
             raise translated(error) from error
         # SQLAlchemy reads and sets this name; transactions are always begun in words here.
@@ -208,15 +208,16 @@ class Connection:
             raise translated(error) from error
 
 
-def connect(path: str, *, create: bool = True) -> Connection:
+def connect(path: str, *, create: bool = True, vfs: str | None = None) -> Connection:
     """Open a database file.
 
     Args:
         path: The file.
         create: Whether to make it if it is missing.
+        vfs: Name of a registered file layer; the system's own when ``None``. Fault tests bring one.
 
     Raises:
         Error: SQLite cannot open it.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    return Connection(path, flags)
+    return Connection(path, flags, vfs)

@@ -19,7 +19,16 @@ from sqlalchemy.pool import NullPool, QueuePool
 from palate.errors import StoreError
 from palate.store import _dbapi
 
-__all__ = ["APPLICATION_ID", "StoreInfo", "explain", "info_for", "make_engine", "refuse_place", "wal_is_safe"]
+__all__ = [
+    "APPLICATION_ID",
+    "StoreInfo",
+    "actual_info",
+    "explain",
+    "info_for",
+    "make_engine",
+    "refuse_place",
+    "wal_is_safe",
+]
 
 # "PALT": marks the file as ours (SQLite keeps it at byte 68).
 APPLICATION_ID = 0x50414C54
@@ -74,6 +83,14 @@ def info_for(version: tuple[int, ...]) -> StoreInfo:
         f"SQLite {written} has the WAL-reset bug (fixed in 3.44.6, 3.50.7, 3.51.3 and from 3.53), so the "
         "slower rollback journal is used; a newer apsw brings a newer SQLite",
     )
+
+
+def actual_info(wanted: StoreInfo, journal: str) -> StoreInfo:
+    """What to report once the file is open: SQLite may have declined the journal that was asked for."""
+    if journal == wanted.journal:
+        return wanted
+    why = f"SQLite kept {journal!r} where {wanted.journal!r} was asked for; just as safe"
+    return wanted._replace(journal=journal, why=why)
 
 
 def refuse_place(path: Path, mounts: str | None = None) -> None:

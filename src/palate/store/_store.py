@@ -32,7 +32,7 @@ from palate.store._batch import Batch, last_link
 from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, save_belief
 from palate.store._content import check_response, find_response, load_responses, save_response
 from palate.store._duels import assign, count_ready, load_duels, one_row, open_rows
-from palate.store._engine import StoreInfo, explain, info_for, make_engine, refuse_place
+from palate.store._engine import StoreInfo, actual_info, explain, info_for, make_engine, refuse_place
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
 from palate.store._lock import ServerLock
 from palate.store._migrate import migrate, needs_migration
@@ -114,7 +114,7 @@ class Store:
         self._writing = make_engine(path, create=create, begin="BEGIN IMMEDIATE", journal=journal)
         self._reading = make_engine(path, create=False, begin="BEGIN", journal=journal)
         try:
-            _prepare(path, self._writing)
+            self.info = actual_info(self.info, _prepare(path, self._writing))
         except (DBAPIError, _dbapi.Error) as error:
             raise explain(path, error) from error
         self._writer = Writer(self._writing, path, clock, self._announce)
@@ -423,14 +423,15 @@ def _check_place(place: Path, create: bool) -> None:
     refuse_place(place)
     # SQLite writes its journal beside the file, so the folder has to be writable too.
     for target in (place.parent, place) if place.exists() else (place.parent,):
-        if not os.access(target, os.W_OK):
+        if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             raise StoreError(
                 f"{str(target)!r} is read-only, so the study cannot be kept there; "
                 "change that or copy it elsewhere"
             )
 
 
-def _prepare(path: Path, engine: Engine) -> None:
+def _prepare(path: Path, engine: Engine) -> str:
     with engine.connect() as connection, connection.begin():
         if needs_migration(connection, path):
             migrate(connection)
+        return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())

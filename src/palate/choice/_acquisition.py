@@ -97,11 +97,12 @@ def square_root(covariance_NN: Array) -> Array:
     unit = float(np.trace(covariance_NN)) / max(size, 1) or 1.0
     for exponent in range(-12, 0):
         try:
-            return np.linalg.cholesky(covariance_NN + unit * 10.0**exponent * np.eye(size))
+            root_NN = np.linalg.cholesky(covariance_NN + unit * 10.0**exponent * np.eye(size))
         except np.linalg.LinAlgError:
             continue
+        return np.asarray(root_NN, dtype=np.float64)
     value_N, vector_NN = np.linalg.eigh(covariance_NN)
-    return vector_NN * np.sqrt(np.maximum(value_N, 0.0))
+    return np.asarray(vector_NN * np.sqrt(np.maximum(value_N, 0.0)), dtype=np.float64)
 
 
 def best_probability(

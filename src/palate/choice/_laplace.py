@@ -33,7 +33,7 @@ __all__ = [
     "update_prior",
 ]
 
-_STEP_TOLERANCE = 1e-9  # in log-odds: far below what a vote, or its display, can resolve
+STEP_TOLERANCE = 1e-9  # in log-odds: far below what a vote, or its display, can resolve
 _STEPS = 100
 
 
@@ -70,6 +70,14 @@ class LaplaceFit(NamedTuple):
     log_evidence: float
 
 
+class _Point(NamedTuple):
+    """A place in weight space: weights ``w``, ``K w`` where K is the prior's metric, and the differences."""
+
+    weight: Array
+    gradient: Array
+    difference_M: Array
+
+
 def count_duels(first_M: NDArray[np.int64], second_M: NDArray[np.int64], outcome_M: Array) -> DuelCounts:
     """Add votes up over distinct pairs.
 
@@ -87,7 +95,7 @@ def count_duels(first_M: NDArray[np.int64], second_M: NDArray[np.int64], outcome
     return DuelCounts(
         code_U // base,
         code_U % base,
-        np.bincount(place_M, weights=won_M, minlength=size),
+        np.bincount(place_M, weights=won_M, minlength=size).astype(np.float64),
         np.bincount(place_M, minlength=size).astype(np.float64),
     )
 
@@ -97,8 +105,31 @@ def _log_likelihood(difference_M: Array, wins_M: Array, count_M: Array) -> float
     return float(wins_M @ log_sigmoid(difference_M) + lost_M @ log_sigmoid(-difference_M))
 
 
+def _uphill(
+    start: _Point, towards: _Point, wins_M: Array, count_M: Array, height: float
+) -> tuple[_Point, float]:
+    """Take the longest of 1, 1/2, 1/4, … of a step that does not lower the log-posterior."""
+    length = 1.0
+    while True:
+        moved = _Point(
+            start.weight + length * towards.weight,
+            start.gradient + length * towards.gradient,
+            start.difference_M + length * towards.difference_M,
+        )
+        reached = _log_likelihood(moved.difference_M, wins_M, count_M)
+        reached -= 0.5 * float(moved.weight @ moved.gradient)
+        if reached >= height - 1e-12 * abs(height) or length < 1e-12:
+            return moved, reached
+        length *= 0.5
+
+
 def fit_differences(
-    kernel_MM: Array, wins_M: Array, count_M: Array, *, start_M: Array | None = None
+    kernel_MM: Array,
+    wins_M: Array,
+    count_M: Array,
+    *,
+    start_M: Array | None = None,
+    tolerance: float = STEP_TOLERANCE,
 ) -> LaplaceFit:
     """Find the mode of M latent differences with prior N(0, kernel) and logistic likelihood.
 
@@ -107,6 +138,8 @@ def fit_differences(
         wins_M: Wins of each pair's lower row number, in [0, count].
         count_M: Votes on each pair, > 0.
         start_M: Dual variables to start from, to save steps; the answer is the same to the tolerance.
+        tolerance: Steps smaller than this, in log-odds, end the search. Convergence is quadratic: the error
+            that is left is about the square of it.
 
     Returns:
         The fit. The objective is strictly concave, so the mode is unique; each step is halved until it does
@@ -114,58 +147,50 @@ def fit_differences(
     """
     dual_M = np.zeros(len(wins_M)) if start_M is None else start_M
     difference_M = kernel_MM @ dual_M
-    identity_MM = np.eye(len(wins_M))
+    point = _Point(dual_M, difference_M, difference_M)
     height = _log_likelihood(difference_M, wins_M, count_M) - 0.5 * float(dual_M @ difference_M)
     for _ in range(_STEPS):
-        prob_M = sigmoid(difference_M)
+        prob_M = sigmoid(point.difference_M)
         weight_M = count_M * prob_M * (1.0 - prob_M)
         root_M = np.sqrt(weight_M)
-        b_M = weight_M * difference_M + wins_M - count_M * prob_M
-        system_MM = identity_MM + root_M[:, None] * kernel_MM * root_M[None, :]
-        towards_M = b_M - root_M * np.linalg.solve(system_MM, root_M * (kernel_MM @ b_M)) - dual_M
+        b_M = weight_M * point.difference_M + wins_M - count_M * prob_M
+        inner_M = np.linalg.solve(_system(kernel_MM, root_M), root_M * (kernel_MM @ b_M))
+        towards_M = b_M - root_M * inner_M - point.weight
         shift_M = kernel_MM @ towards_M
-        for halving in range(40):
-            length = 0.5**halving
-            new_dual_M, new_difference_M = dual_M + length * towards_M, difference_M + length * shift_M
-            new_height = _log_likelihood(new_difference_M, wins_M, count_M)
-            new_height -= 0.5 * float(new_dual_M @ new_difference_M)
-            if new_height >= height - 1e-12 * abs(height):
-                break
-        dual_M, difference_M, height = new_dual_M, new_difference_M, new_height
-        if np.abs(shift_M).max(initial=0.0) < _STEP_TOLERANCE:
+        point, height = _uphill(point, _Point(towards_M, shift_M, shift_M), wins_M, count_M, height)
+        if np.abs(shift_M).max(initial=0.0) < tolerance:
             break
-    prob_M = sigmoid(difference_M)
+    prob_M = sigmoid(point.difference_M)
     weight_M = count_M * prob_M * (1.0 - prob_M)
-    root_M = np.sqrt(weight_M)
-    system_MM = identity_MM + root_M[:, None] * kernel_MM * root_M[None, :]
-    log_determinant = 2.0 * float(np.log(np.diag(np.linalg.cholesky(system_MM))).sum())
-    return LaplaceFit(difference_M, dual_M, weight_M, height - 0.5 * log_determinant)
+    root = np.linalg.cholesky(_system(kernel_MM, np.sqrt(weight_M)))
+    evidence = height - float(np.log(np.diag(root)).sum())
+    return LaplaceFit(point.difference_M, point.weight, weight_M, evidence)
+
+
+def _system(kernel_MM: Array, root_M: Array) -> Array:
+    """``B = I + W^(1/2) K W^(1/2)``, whose eigenvalues are at least one."""
+    return np.eye(len(root_M)) + root_M[:, None] * kernel_MM * root_M[None, :]
 
 
 def _fit_weights(design_MR: Array, wins_M: Array, count_M: Array) -> tuple[Array, Array, float]:
     """Mode of z, the Hessian there, and the log evidence; for more distinct pairs than columns."""
     z_R = np.zeros(design_MR.shape[1])
     identity_RR = np.eye(len(z_R))
-    difference_M = design_MR @ z_R
-    height = _log_likelihood(difference_M, wins_M, count_M)
+    point = _Point(z_R, z_R, design_MR @ z_R)
+    height = _log_likelihood(point.difference_M, wins_M, count_M)
     hessian_RR = identity_RR
     for _ in range(_STEPS):
-        prob_M = sigmoid(difference_M)
+        prob_M = sigmoid(point.difference_M)
         weight_M = count_M * prob_M * (1.0 - prob_M)
         hessian_RR = identity_RR + design_MR.T @ (weight_M[:, None] * design_MR)
-        step_R = np.linalg.solve(hessian_RR, design_MR.T @ (wins_M - count_M * prob_M) - z_R)
+        slope_R = design_MR.T @ (wins_M - count_M * prob_M) - point.weight
+        step_R = np.asarray(np.linalg.solve(hessian_RR, slope_R), dtype=np.float64)
         shift_M = design_MR @ step_R
-        if np.abs(shift_M).max(initial=0.0) < _STEP_TOLERANCE:
+        if np.abs(shift_M).max(initial=0.0) < STEP_TOLERANCE:
             break
-        for halving in range(40):
-            length = 0.5**halving
-            new_z_R, new_difference_M = z_R + length * step_R, difference_M + length * shift_M
-            new_height = _log_likelihood(new_difference_M, wins_M, count_M) - 0.5 * float(new_z_R @ new_z_R)
-            if new_height >= height - 1e-12 * abs(height):
-                break
-        z_R, difference_M, height = new_z_R, new_difference_M, new_height
-    log_determinant = 2.0 * float(np.log(np.diag(np.linalg.cholesky(hessian_RR))).sum())
-    return z_R, hessian_RR, height - 0.5 * log_determinant
+        point, height = _uphill(point, _Point(step_R, step_R, shift_M), wins_M, count_M, height)
+    evidence = height - float(np.log(np.diag(np.linalg.cholesky(hessian_RR))).sum())
+    return point.weight, hessian_RR, evidence
 
 
 def fit_utilities(factor_NR: Array, counts: DuelCounts) -> tuple[Gaussian, float]:
@@ -206,6 +231,5 @@ def update_prior(prior_NN: Array, cross_NM: Array, kernel_MM: Array, fit: Laplac
         fit: From :func:`fit_differences` on ``kernel_MM``.
     """
     root_M = np.sqrt(fit.weight_M)
-    system_MM = np.eye(len(root_M)) + root_M[:, None] * kernel_MM * root_M[None, :]
-    half_MN = np.linalg.solve(np.linalg.cholesky(system_MM), root_M[:, None] * cross_NM.T)
+    half_MN = np.linalg.solve(np.linalg.cholesky(_system(kernel_MM, root_M)), root_M[:, None] * cross_NM.T)
     return Gaussian(cross_NM @ fit.dual_M, prior_NN - half_MN.T @ half_MN)

@@ -7,6 +7,7 @@ equal answers, before and after saving.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast, overload
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from palate.choice import WinRate, best_probability, difference_variance, outcome, win_rate
-from palate.errors import InputError
+from palate.errors import ConfigError, InputError
 from palate.registry import make
 from palate.strategies._protocol import History, Pair, Strategy
 from palate.strategies._stopping import stop_advice
@@ -45,7 +46,7 @@ class DuelBandit:
 
     def __init__(self, name: str, feature_ND: Array, seed: int, options: Mapping[str, Any]) -> None:
         self._name = DEFAULT if name == "default" else name
-        self._options = dict(options)
+        self._options = _check_options(options)
         self._strategy: Strategy[Any, Any] = make("strategies", self._name, self._options)
         self._feature_ND = _check_features(feature_ND)
         self._seed = _check_seed(seed)
@@ -188,7 +189,7 @@ class DuelBandit:
         return {
             "format": _FORMAT,
             "strategy": self._name,
-            "options": cast("Json", self._options),
+            "options": cast("Json", dict(self._options)),
             "seed": self._seed,
             "asked": self._asked,
             "features_sha256": _fingerprint(self._feature_ND),
@@ -200,7 +201,9 @@ class DuelBandit:
                     "verdict": str(told.verdict),
                     "input_id": told.input_id,
                     "judge": told.judge,
-                    "response_features": told.response_features,
+                    "response_features": None
+                    if told.response_features is None
+                    else [list(row) for row in told.response_features],
                 }
                 for told in self._told
             ],
@@ -219,7 +222,7 @@ class DuelBandit:
         """
         if state.get("format") != _FORMAT:
             raise InputError(
-                f"a state of format {state.get('format')!r} cannot be read; this Palate reads format {_FORMAT}"
+                f"a state of format {state.get('format')!r} cannot be read; Palate reads {_FORMAT}"
             )
         given = state["features"] if features is None else features
         if given is None:
@@ -253,7 +256,7 @@ class DuelBandit:
 
     def _check_pair(self, i: int, j: int) -> Pair:
         for row in (i, j):
-            if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < len(self):
+            if not _is_whole(row) or not 0 <= row < len(self):
                 raise InputError(
                     f"{row!r} is not a candidate; rows are whole numbers from 0 to {len(self) - 1}"
                 )
@@ -309,10 +312,22 @@ def _check_features(feature_ND: Array) -> Array:
     return feature_ND
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def _check_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not _is_whole(seed) or seed < 0:
         raise InputError(f"the seed must be a whole number of 0 or more, not {seed!r}")
     return int(seed)
+
+
+def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as they read after a round through JSON, so that a saved state equals a live one."""
+    try:
+        return json.loads(json.dumps(dict(options), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"options must be plain numbers, texts and lists: {error}") from None
 
 
 def _check_responses(value: ArrayLike | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -7,13 +7,14 @@
 Source: arXiv 2405.17346, section 3 and its released training script: two hidden layers of 32, all weights and
 biases drawn from N(0, 1) once, Adam at 1e-3, 1000 full-batch steps, from the same initial weights every time.
 Everything is in float64, so that a run repeats bit for bit on one machine; only the distinct candidates of
-the history are passed through the network. The draws come from numpy's generator, not from torch's, so the initial weights
-are of the published distribution but not the published numbers.
+the history are passed through the network. The draws come from numpy's generator, not from torch's, so the
+initial weights are of the published distribution but not the published numbers.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palate.choice import sigmoid
 from palate.strategies._protocol import History
@@ -22,7 +23,8 @@ from palate.types import Array
 __all__ = ["Layers", "Tangent", "forward", "initial_weights", "layers", "loss_gradient", "tangent", "train"]
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's published constants, which the script keeps
-Layers = list[tuple[Array, Array]]
+Layers: TypeAlias = list[tuple[Array, Array]]
+Rows: TypeAlias = NDArray[np.int64]
 
 
 class Tangent(NamedTuple):
@@ -79,7 +81,7 @@ def tangent(network: Layers, input_ND: Array) -> Tangent:
 
 
 def loss_gradient(
-    network: Layers, gradient: Layers, input_UD: Array, sides: tuple[Array, Array], outcome_M: Array
+    network: Layers, gradient: Layers, input_UD: Array, sides: tuple[Rows, Rows], outcome_M: Array
 ) -> None:
     """Write the gradient of the mean cross entropy into ``gradient``.
 

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palate.choice import (
+    best_probability,
+    count_duels,
+    difference_variance,
+    eubo,
+    fit_utilities,
+    observe_pair,
+    square_root,
+    win_rate,
+)
+
+FOUR_ERRORS = 4.0  # standard errors of a simulation with a fixed seed
+
+
+def belief(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((size, size))
+    return rng.standard_normal(size), root @ root.T
+
+
+def test_eubo_by_hand() -> None:
+    # independent standard normals: E max = 1 / sqrt(pi); a known pair: the larger mean
+    assert eubo(np.zeros(2), np.eye(2))[0, 1] == pytest.approx(1 / np.sqrt(np.pi), abs=1e-12)
+    assert eubo(np.array([1.0, 3.0]), np.zeros((2, 2))).tolist() == [[1, 3], [3, 3]]
+
+
+def test_eubo_against_simulation() -> None:
+    mean, covariance = belief(1, 4)
+    draws = np.random.default_rng(2).multivariate_normal(mean, covariance, size=200_000)
+    value = eubo(mean, covariance)
+    for i in range(4):
+        for j in range(4):
+            best = np.maximum(draws[:, i], draws[:, j])
+            assert value[i, j] == pytest.approx(best.mean(), abs=FOUR_ERRORS * best.std() / 200_000**0.5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 6))
+def test_eubo_is_symmetric_and_at_least_the_better_mean(seed: int, size: int) -> None:
+    mean, covariance = belief(seed, size)
+    value = eubo(mean, covariance)
+    assert value == pytest.approx(value.T, abs=1e-12)
+    assert (value >= np.maximum(mean[:, None], mean[None, :]) - 1e-12).all()
+
+
+def test_eubo_extremes() -> None:
+    value = eubo(np.array([1e6, -1e6]), 1e-18 * np.eye(2))
+    assert value[0, 1] == pytest.approx(1e6)
+    assert np.isfinite(eubo(np.zeros(2), 1e12 * np.eye(2))).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0, 20.0])
+def test_win_rate_against_quadrature(spread: float) -> None:
+    z = np.linspace(-10, 10, 400_001)
+    weight = np.exp(-0.5 * z**2)
+    exact = (weight / (1 + np.exp(-np.clip(0.7 + spread * z, -700, 700)))).sum() / weight.sum()
+    rate = win_rate(0.7, spread**2)
+    assert rate.mean == pytest.approx(exact, abs=1e-9)
+    assert rate.low == pytest.approx(1 / (1 + np.exp(-(0.7 - 1.959963984540054 * spread))), rel=1e-12)
+    assert rate.low - 1e-12 <= rate.mean <= rate.high + 1e-12
+
+
+def test_win_rate_and_its_mirror_image() -> None:
+    here, there = win_rate(1.3, 2.0), win_rate(-1.3, 2.0)
+    assert here.mean + there.mean == pytest.approx(1.0, abs=1e-12)
+    assert here.low + there.high == pytest.approx(1.0, abs=1e-12)
+
+
+def test_best_probability_of_two_is_known() -> None:
+    # P(u_0 > u_1) = Phi(1 / sqrt(2)) = 0.7602 for means 1, 0 and unit variances
+    prob = best_probability(np.array([1.0, 0.0]), np.eye(2), np.random.default_rng(0), draws=40_000)
+    assert prob[0] == pytest.approx(0.760250, abs=FOUR_ERRORS * 0.5 / 200)
+    assert prob.sum() == 1.0
+
+
+def test_best_probability_is_a_function_of_the_seed_and_fair() -> None:
+    args = (np.zeros(5), np.eye(5))
+    one = best_probability(*args, np.random.default_rng(3))
+    assert one.tolist() == best_probability(*args, np.random.default_rng(3)).tolist()
+    assert one == pytest.approx(0.2, abs=FOUR_ERRORS * 0.4 / 64)
+
+
+def test_a_known_best_is_certain() -> None:
+    assert best_probability(np.array([0.0, 9.0]), np.zeros((2, 2)), np.random.default_rng(0)).tolist() == [
+        0,
+        1,
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 6))
+def test_observing_a_pair_never_adds_variance(seed: int, size: int) -> None:
+    mean, covariance = belief(seed, size)
+    after = observe_pair(mean, covariance, 0, 1)
+    assert np.linalg.eigvalsh(covariance - after).min() >= -1e-9
+    assert np.linalg.eigvalsh(after).min() >= -1e-9
+    assert difference_variance(after)[0, 1] < difference_variance(covariance)[0, 1]
+
+
+def test_observing_a_tie_at_equal_means_is_the_exact_update() -> None:
+    # A tie between equals moves no mean, so that Laplace's covariance and the look-ahead must be the same.
+    factor = np.linalg.cholesky(belief(4, 3)[1])
+    exact, _ = fit_utilities(factor, count_duels(np.array([0]), np.array([1]), np.array([0.5])))
+    ahead = observe_pair(np.zeros(3), factor @ factor.T, 0, 1)
+    assert ahead == pytest.approx(exact.covariance_NN, abs=1e-9)
+
+
+def test_square_root_of_a_singular_covariance() -> None:
+    flat = np.ones((3, 3))
+    root = square_root(flat)
+    assert root @ root.T == pytest.approx(flat, abs=1e-6)
+    assert square_root(np.zeros((2, 2))) == pytest.approx(np.zeros((2, 2)), abs=1e-5)

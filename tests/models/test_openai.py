@@ -128,7 +128,7 @@ def test_reads_a_date_to_wait_for(endpoint: Any) -> None:
     endpoint.play(endpoint.error(503, retry_after="Thu, 01 Jan 2026 12:10:00 GMT"))
     model = make(endpoint)
     model._transport._clock = lambda: datetime(2026, 1, 1, 12, 0, tzinfo=UTC)  # pyright: ignore[reportPrivateUsage]
-    with pytest.raises(ModelError, match="after 600.0 s, later than the deadline"):
+    with pytest.raises(ModelError, match=r"after 600\.0 s, later than the deadline"):
         ask(model)
     assert len(endpoint.seen) == 1
 

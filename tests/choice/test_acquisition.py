@@ -115,3 +115,8 @@ def test_square_root_of_a_singular_covariance() -> None:
     root = square_root(flat)
     assert root @ root.T == pytest.approx(flat, abs=1e-6)
     assert square_root(np.zeros((2, 2))) == pytest.approx(np.zeros((2, 2)), abs=1e-5)
+
+
+def test_square_root_leaves_out_what_is_not_a_variance() -> None:
+    root = square_root(np.diag([1.0, -0.5]))
+    assert root @ root.T == pytest.approx(np.diag([1.0, 0.0]), abs=1e-12)

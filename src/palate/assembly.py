@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from palate.config import ModelTable, StudyConfig, load_examples, load_inputs, load_prompts
 from palate.errors import ConfigError, PalateError
-from palate.models import Budget, Ledger, MeteredModel
+from palate.models import Budget, Ledger, LimitPool, MeteredModel, Spent
 from palate.proposers import own_candidates
 from palate.registry import make
+from palate.store import Store
 from palate.targets import FunctionTarget
 from palate.types import (
     Candidate,
@@ -61,12 +62,12 @@ class Parts(NamedTuple):
         return self.target.features_text(candidate) if self.target else candidate.text
 
 
-def assemble(config: StudyConfig, cache: CompletionCache, *, reading: bool = False) -> Parts:
+def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Parts:
     """Build the parts that a study file names.
 
     Args:
         config: The study file, read and checked.
-        cache: Where paid answers are kept.
+        store: Where paid answers are kept; what they cost counts against the budget.
         reading: The study is opened from its database: its inputs and candidates are there already, so no
             file is read again, nothing is proposed, and a model that cannot be built (no key, say) is an
             error only once it is needed.
@@ -75,11 +76,14 @@ def assemble(config: StudyConfig, cache: CompletionCache, *, reading: bool = Fal
         ConfigError: An unknown part or option, with the nearest name.
         InputError: The inputs or examples cannot be read.
     """
-    ledger = Ledger(Budget(config.budget.calls, config.budget.tokens, config.budget.cost))
+    limits = Budget(config.budget.calls, config.budget.tokens, config.budget.cost)
+    ledger = Ledger(limits, Spent.on(store.completions()))
+    pool = LimitPool()
     models: list[Model] = []
 
     def metered(table: ModelTable) -> Model:
-        model = MeteredModel(make("models", table.kind, config.options(table)), cache=cache, ledger=ledger)
+        made = make("models", table.kind, config.options(table), limits=pool)
+        model = MeteredModel(made, cache=store, ledger=ledger)
         models.append(model)
         return model
 
@@ -93,14 +97,20 @@ def assemble(config: StudyConfig, cache: CompletionCache, *, reading: bool = Fal
         if not reading:
             raise
         proposers, missing = (), str(error)
+    own = () if reading else tuple(own_candidates(config.prompts.seed, load_prompts(config)))
+    inputs = () if reading else tuple(load_inputs(config))
+    if target is not None and inputs:
+        shared = set.intersection(*(set(item.fields) for item in inputs))
+        for candidate in own:
+            target.check(candidate, shared)
     return Parts(
         target=target,
         target_missing=missing,
         target_key=digest({"model": config.settings()["model"], **_placement(config)}),
         embedder=embedder,
         proposers=proposers,
-        own=() if reading else tuple(own_candidates(config.prompts.seed, load_prompts(config))),
-        inputs=() if reading else tuple(load_inputs(config)),
+        own=own,
+        inputs=inputs,
         examples=() if reading else tuple(load_examples(config)),
         guidelines=config.study.guidelines,
         settings=config.settings(),

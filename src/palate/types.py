@@ -7,7 +7,7 @@ in dimension letters: ``N`` candidates, ``D`` feature size, ``M`` votes, ``J`` j
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -419,6 +419,10 @@ class Target(Protocol):
 
     async def respond(self, candidate: Candidate, input: Input) -> Response:
         """Produce the response; a failure is a response with ``failed`` set, never an exception."""
+        ...
+
+    def check(self, candidate: Candidate, fields: Collection[str] = ()) -> None:
+        """Refuse, before any work, a candidate that cannot be plugged in; ``fields`` are the columns."""
         ...
 
     def features_text(self, candidate: Candidate) -> str:

@@ -8,9 +8,12 @@ the reservations of others waits for them to settle; a call that does not fit at
 import asyncio
 import math
 import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from palate.errors import BudgetError, ConfigError
+from palate.models._answer_cache import read_completion
 from palate.types import Usage
 
 __all__ = ["Budget", "Estimate", "Ledger", "Reservation", "Spent"]
@@ -74,6 +77,24 @@ class Spent:
     def cost(self) -> float | None:
         """US dollars; ``None`` when the price of any call is unknown."""
         return None if self.unpriced_calls else self.priced
+
+    @classmethod
+    def on(cls, rows: Iterable[Mapping[str, Any]]) -> "Spent":
+        """What kept answers have cost, so that a budget outlasts the process that spent it.
+
+        Calls that failed, and embeddings, were not kept with a price and are not counted again.
+
+        Args:
+            rows: The rows of a :class:`~palate.types.CompletionCache`; other rows than answers are skipped.
+        """
+        answers = [answer for answer in map(read_completion, rows) if answer is not None]
+        return cls(
+            calls=len(answers),
+            tokens_in=sum(answer.usage.input_tokens for answer in answers),
+            tokens_out=sum(answer.usage.output_tokens for answer in answers),
+            priced=math.fsum(answer.cost or 0.0 for answer in answers),
+            unpriced_calls=sum(answer.cost is None for answer in answers),
+        )
 
 
 @dataclass(frozen=True, slots=True)

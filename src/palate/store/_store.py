@@ -55,6 +55,12 @@ _AFTER = (
     .limit(bindparam("limit"))
 )
 _COMPLETION = select(tables.completion.c.value).where(tables.completion.c.key == bindparam("key"))
+_COMPLETIONS_AFTER = (
+    select(tables.completion)
+    .where(tables.completion.c.key > bindparam("key"))
+    .order_by(tables.completion.c.key)
+    .limit(1000)
+)
 
 
 def open_store(
@@ -265,6 +271,17 @@ class Store:
                 batch.connection.execute(insert(tables.completion), {"key": key, "value": written})
 
         self._writer.run(work)
+
+    def completions(self) -> Iterator[Mapping[str, Json]]:
+        """Every answer of a model that was kept, in slices, so that nobody waits for the reader."""
+        key = ""
+        while True:
+            with self.reading() as connection:
+                rows = connection.execute(_COMPLETIONS_AFTER, {"key": key}).all()
+            if not rows:
+                return
+            yield from (decode(row.value) for row in rows)
+            key = rows[-1].key
 
     # Duels and votes
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from palate.types import Candidate, Input, Response
 
@@ -32,6 +32,9 @@ class FunctionTarget:
         if not isinstance(answer, str) or not answer.strip():
             return Response("text", "", seconds, failed=f"the function returned {answer!r}, not a text")
         return Response("text", answer, seconds)
+
+    def check(self, candidate: Candidate, fields: Collection[str] = ()) -> None:
+        """Any text can be given to a function."""
 
     def features_text(self, candidate: Candidate) -> str:
         """The prompt itself."""

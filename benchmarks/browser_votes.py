@@ -17,10 +17,11 @@ import platform
 import queue
 import random
 import shutil
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,12 @@ def stored_is_shown(driver: webdriver.Chrome, folder: Path, votes: int) -> dict[
     for vote, (way, verdict, _, text) in zip(stored, chosen, strict=True):
         tried[way] += 1
         winner = {Verdict.LEFT: vote.left_candidate, Verdict.RIGHT: vote.right_candidate}.get(vote.verdict)
-        right[way] += vote.verdict == verdict and (text is None or texts[vote.pairing_id][winner] == text)
+        same = vote.verdict == verdict and (text is None or texts[vote.pairing_id][winner] == text)
+        right[way] += same
+        if not same:
+            print(
+                f"by {way}: meant {verdict} for {text!r}, stored {vote.verdict} for {winner}", file=sys.stderr
+            )
     first = next(iter(texts["p0"]))
     left = sum(vote.left_candidate == first for vote in stored)
     return {"right": right, "tried": tried, "undone": undone, "reloaded": reloaded, "left": left / votes}
@@ -220,6 +226,9 @@ class SlowTarget:
     async def respond(self, candidate: Candidate, input: Input) -> Response:
         await asyncio.sleep(MODEL_SECONDS)
         return Response("text", f"{candidate.text} {input.text}: {random.getrandbits(64):x}", MODEL_SECONDS)
+
+    def check(self, candidate: Candidate, fields: Collection[str] = ()) -> None:
+        """Any candidate will do."""
 
     def features_text(self, candidate: Candidate) -> str:
         return candidate.text

@@ -158,6 +158,14 @@ def test_every_button_stores_what_it_says(kit: StudyKit, reader: Reader, verdict
     assert reader.until(reader.shown) != (left, right)
 
 
+def test_space_after_a_click_skips_and_does_not_press_the_button_again(reader: Reader) -> None:
+    pair = reader.until(reader.shown)
+    reader.click("left")
+    reader.until(lambda: reader.shown() not in (None, pair))
+    reader.press(" ")
+    assert [vote.verdict for vote in reader.stored(2)] == [Verdict.LEFT, Verdict.SKIP]
+
+
 def test_touch_on_a_phone_in_one_column(phone: None, kit: StudyKit, reader: Reader) -> None:
     left, right = reader.until(reader.shown)
     box = "return document.getElementById(arguments[0]).getBoundingClientRect().toJSON()"

@@ -328,7 +328,10 @@ function act(action, source) {
 
 document.addEventListener("click", (event) => {
   const button = event.target instanceof Element && event.target.closest("[data-do]");
-  if (button) act(button.dataset.do, button);
+  if (!button) return;
+  // After a click or a touch, Space means skip again; whoever came by keyboard keeps the focus and presses anew.
+  if (event.detail) button.blur();
+  act(button.dataset.do, button);
 });
 
 document.addEventListener("keydown", (event) => {

@@ -5,16 +5,13 @@ store before anybody sees them, and everything else (the features, the belief, t
 computed from them, so a study can be killed at any moment and opened again.
 """
 
-import asyncio
 import math
 import random
 import secrets
 import statistics
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -28,6 +25,7 @@ from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, P
 from palate.learner import Learner, seed_of
 from palate.models import Spent
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
+from palate.responder import Responder
 from palate.store import (
     EventKind,
     Store,
@@ -35,7 +33,6 @@ from palate.store import (
     candidates_payload,
     inputs_payload,
     open_store,
-    pairing_payload,
 )
 from palate.types import (
     Array,
@@ -49,7 +46,6 @@ from palate.types import (
     Judge,
     Pairing,
     Receipt,
-    Response,
     Target,
     Verdict,
     digest,
@@ -84,11 +80,7 @@ class Study:
         self._lock = threading.RLock()
         self._random = random.Random(digest([parts.seed, store.last_seq()])) if parts.repeatable else None
         self._in_flight: dict[str, tuple[Pairing, Future[bool]]] = {}
-        self._responding: dict[str, asyncio.Task[Response]] = {}
-        self._failures: dict[str, int] = {}
-        self._outage = 0
-        self._last_failure = ""
-        self._respond_seconds: list[float] = []
+        self._responder = Responder(store, parts.target, parts.target_missing, parts.target_key)
         self._closed = False
 
     # -- opening ---------------------------------------------------------------------------------
@@ -234,59 +226,6 @@ class Study:
 
     # -- respond ---------------------------------------------------------------------------------
 
-    async def _respond(self, candidate: Candidate, input: Input) -> Response:
-        """The stored response, or a new one; the same response is never produced twice at once."""
-        if self.parts.target is None:
-            raise ConfigError(self.parts.target_missing)
-        key = digest([self.parts.target_key, candidate.id, input.id, input.text])
-        stored = self.store.get_response_by_key(key)
-        if stored is not None:
-            return stored
-        task = self._responding.get(key)
-        if task is None:
-            task = asyncio.ensure_future(self._produce(self.parts.target, key, candidate, input))
-            self._responding[key] = task
-            task.add_done_callback(lambda _: self._responding.pop(key, None))
-        return await asyncio.shield(task)
-
-    async def _produce(self, target: Target, key: str, candidate: Candidate, input: Input) -> Response:
-        started = time.monotonic()
-        response = await target.respond(candidate, input)
-        if response.failed is None:
-            self.store.put_response(key, response)
-            self._respond_seconds.append(time.monotonic() - started)
-            self._outage = 0
-            self._failures.pop(candidate.id, None)
-            self._withdraw_failing()
-        else:
-            self.store.append(
-                EventKind.RESPONSE_FAILED,
-                {"candidate_id": candidate.id, "input_id": input.id, "reason": response.failed},
-            )
-            self._outage += 1
-            self._last_failure = response.failed
-            self._failures[candidate.id] = self._failures.get(candidate.id, 0) + 1
-        return response
-
-    def _withdraw_failing(self) -> None:
-        """Drop candidates that fail while others succeed: then the candidate is at fault, not the model."""
-        for identifier, times in list(self._failures.items()):
-            if times >= 3:
-                del self._failures[identifier]
-                reason = f"no usable response in {times} tries; the last: {self._last_failure}"
-                self.store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": identifier, "reason": reason})
-
-    async def _open_pairing(self, pairing: Pairing) -> bool:
-        """Produce both responses; the pairing is ready once they are stored."""
-        first, second = self.state.candidates[pairing.first], self.state.candidates[pairing.second]
-        place = self.state.inputs[pairing.input_id]
-        left, right = await asyncio.gather(self._respond(first, place), self._respond(second, place))
-        if left.failed is not None or right.failed is not None:
-            return False
-        opened = replace(pairing, first_response=left.hash, second_response=right.hash)
-        self.store.append(EventKind.PAIRING_OPENED, pairing_payload(opened))
-        return True
-
     def _start(self, n: int) -> None:
         """Choose ``n`` questions and start producing their responses."""
         if n <= 0:
@@ -295,7 +234,10 @@ class Study:
         for first, second in self._learner.choose(n, pending):
             pairing = self._pairing(first, second, pending)
             pending.append(pairing)
-            self._in_flight[pairing.id] = (pairing, self._engine.submit(self._open_pairing(pairing)))
+            place = self.state.inputs[pairing.input_id]
+            one, other = self.state.candidates[first], self.state.candidates[second]
+            work = self._responder.open(pairing, one, other, place)
+            self._in_flight[pairing.id] = (pairing, self._engine.submit(work))
 
     def _pairing(self, first: str, second: str, pending: Sequence[Pairing]) -> Pairing:
         """Put a pair on the input that was used the least, by this pair first, ties by the study's seed."""
@@ -330,8 +272,10 @@ class Study:
             if not self._in_flight:
                 self._start(1)
             self._collect(block=True)
-            if self._outage >= OUTAGE:
-                raise ModelError(f"{self._outage} responses failed in a row; the last: {self._last_failure}")
+            if self._responder.outage >= OUTAGE:
+                raise ModelError(
+                    f"{self._responder.outage} responses failed in a row; the last: {self._responder.last_failure}"
+                )
 
     def tell(
         self,
@@ -409,9 +353,9 @@ class Study:
                     raise error
                 on_notice(f"no further candidates: {error}")
                 proposing = Future()
-            if self._outage >= OUTAGE:
-                on_notice(f"waiting for the model: {self._last_failure}")
-                self._outage = 0
+            if self._responder.outage >= OUTAGE:
+                on_notice(f"waiting for the model: {self._responder.last_failure}")
+                self._responder.outage = 0
                 pause = min(60.0, 2 * pause)
                 stop.wait(pause)
             self.store.wait(self.state.seq, 0.25)
@@ -451,10 +395,9 @@ class Study:
 
     def _depth(self) -> int:
         """How many questions to keep ready, so that a vote never waits for a model (Little's law)."""
-        responds = statistics.median(self._respond_seconds[-20:]) if self._respond_seconds else 0.0
         paces = [vote.seconds for vote in self.state.votes[-20:] if vote.seconds]
         pace = max(0.5, statistics.median(paces)) if paces else 2.0
-        return min(24, 3 + math.ceil(2 * responds / pace))
+        return min(24, 3 + math.ceil(2 * self._responder.seconds / pace))
 
     # -- report ----------------------------------------------------------------------------------
 

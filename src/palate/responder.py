@@ -1,0 +1,106 @@
+"""Responses for pairings: produced once, stored before anybody sees them, and blamed fairly when they fail.
+
+A failed response is an event; it is shown to nobody and never learnt from. A candidate that fails three
+times while others succeed is withdrawn, because then the candidate is at fault. When everything fails the
+model is at fault, nobody is withdrawn, and ``outage`` counts how long that has lasted.
+"""
+
+import asyncio
+import statistics
+import time
+from collections import deque
+from dataclasses import replace
+
+from palate.errors import ConfigError
+from palate.store import EventKind, Store, pairing_payload
+from palate.types import Candidate, Input, Pairing, Response, Target, digest
+
+__all__ = ["Responder"]
+
+TRIES = 3
+
+
+class Responder:
+    """Turns pairings into pairs of stored responses.
+
+    Args:
+        store: Where responses are kept.
+        target: What produces them; ``None`` for a study that is only read.
+        missing: Why there is no target.
+        target_key: Hash of everything but candidate and input that shapes a response.
+
+    Attributes:
+        outage: Failures since the last response.
+        last_failure: Why the last one failed.
+    """
+
+    def __init__(self, store: Store, target: Target | None, missing: str, target_key: str) -> None:
+        self.outage = 0
+        self.last_failure = ""
+        self._store = store
+        self._target = target
+        self._missing = missing
+        self._target_key = target_key
+        self._under_way: dict[str, asyncio.Task[Response]] = {}
+        self._failures: dict[str, int] = {}
+        self._seconds: deque[float] = deque(maxlen=20)
+
+    @property
+    def seconds(self) -> float:
+        """Median time that a new response took lately; 0 before the first."""
+        return statistics.median(self._seconds) if self._seconds else 0.0
+
+    async def open(self, pairing: Pairing, first: Candidate, second: Candidate, place: Input) -> bool:
+        """Produce both responses; the pairing is ready once they are stored.
+
+        Returns:
+            Whether it is; otherwise at least one response failed.
+
+        Raises:
+            ConfigError: The study was opened only to be read.
+        """
+        one, other = await asyncio.gather(self._respond(first, place), self._respond(second, place))
+        if one.failed is not None or other.failed is not None:
+            return False
+        opened = replace(pairing, first_response=one.hash, second_response=other.hash)
+        self._store.append(EventKind.PAIRING_OPENED, pairing_payload(opened))
+        return True
+
+    async def _respond(self, candidate: Candidate, place: Input) -> Response:
+        """The stored response, or a new one; the same response is never produced twice at once."""
+        if self._target is None:
+            raise ConfigError(self._missing)
+        key = digest([self._target_key, candidate.id, place.id, place.text])
+        stored = self._store.get_response_by_key(key)
+        if stored is not None:
+            return stored
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._produce(self._target, key, candidate, place))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _produce(self, target: Target, key: str, candidate: Candidate, place: Input) -> Response:
+        started = time.monotonic()
+        response = await target.respond(candidate, place)
+        if response.failed is None:
+            self._store.put_response(key, response)
+            self._seconds.append(time.monotonic() - started)
+            self.outage = 0
+            self._failures.pop(candidate.id, None)
+            self._withdraw_failing()
+        else:
+            failure = {"candidate_id": candidate.id, "input_id": place.id, "reason": response.failed}
+            self._store.append(EventKind.RESPONSE_FAILED, failure)
+            self.outage += 1
+            self.last_failure = response.failed
+            self._failures[candidate.id] = self._failures.get(candidate.id, 0) + 1
+        return response
+
+    def _withdraw_failing(self) -> None:
+        for identifier, times in list(self._failures.items()):
+            if times >= TRIES:
+                del self._failures[identifier]
+                reason = f"no usable response in {times} tries; the last: {self.last_failure}"
+                self._store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": identifier, "reason": reason})

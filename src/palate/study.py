@@ -273,9 +273,8 @@ class Study:
                 self._start(1)
             self._collect(block=True)
             if self._responder.outage >= OUTAGE:
-                raise ModelError(
-                    f"{self._responder.outage} responses failed in a row; the last: {self._responder.last_failure}"
-                )
+                why = self._responder.last_failure
+                raise ModelError(f"{self._responder.outage} responses failed in a row; the last: {why}")
 
     def tell(
         self,

@@ -99,6 +99,8 @@ def test_a_repeat_returns_the_first_answer_byte_for_byte(
     first = page.post("/api/votes", json=body)
     assert first.status_code == 200
     assert "idempotent-replayed" not in first.headers
+    assert first.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert first.headers["x-content-type-options"] == "nosniff"
     for _ in range(3):
         again = page.post("/api/votes", json=body)
         assert again.content == first.content

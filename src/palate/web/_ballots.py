@@ -6,12 +6,13 @@ import logging
 import math
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from palate.errors import ConflictError, InputError, NotFoundError, PalateError
 from palate.store import Store
 from palate.types import Ballot, Receipt, Verdict
-from palate.web._guard import Receive, Scope, Send, send_reply
+from palate.web._guard import Receive, Scope, Send, send_data, send_reply
 
 __all__ = ["BODY_LIMIT", "RefusedError", "VoteRoute", "failure", "read_body"]
 
@@ -122,6 +123,20 @@ def _ballot(body: Mapping[str, Any], judge: str) -> Ballot:
     return Ballot(duel_id, _VERDICTS[verdict], judge, key, seconds, reason, comment)
 
 
+async def _landed(stored: "Future[Receipt]") -> Receipt:
+    """Wait for the writer's thread. ``asyncio.wrap_future`` costs three times as much of a vote's time."""
+    loop = asyncio.get_running_loop()
+    landed = asyncio.Event()
+
+    def wake(_: "Future[Receipt]") -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(landed.set)
+
+    stored.add_done_callback(wake)
+    await landed.wait()
+    return stored.result()
+
+
 class VoteRoute:
     """``POST /api/votes``: answered once the vote is on disk.
 
@@ -147,11 +162,11 @@ class VoteRoute:
             json.dumps(receipt.duel_id).encode(),
             receipt.verdict.encode(),
         )
-        await send_reply(send, 200, body, extra=_REPLAYED if receipt.replayed else ())
+        await send_data(send, body, _REPLAYED if receipt.replayed else ())
 
     async def _stored(self, ballot: Ballot) -> Receipt:
         try:
-            return await asyncio.wrap_future(self._store.submit(ballot))
+            return await _landed(self._store.submit(ballot))
         except ConflictError as error:
             # The store names the key exactly when the key is what contradicts.
             if ballot.key in str(error):

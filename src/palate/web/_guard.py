@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from palate.errors import ConfigError
 
-__all__ = ["COLD_STYLE", "Guard", "Handler", "Session", "send_reply"]
+__all__ = ["COLD_STYLE", "Guard", "Handler", "Session", "send_data", "send_reply"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -51,6 +51,13 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
     (b"cache-control", b"no-store"),
 )
+_DATA_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"application/json"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
 _COLD_HEADERS = ((b"content-security-policy", _cold_policy()), *HEADERS[1:])
 
 
@@ -76,6 +83,16 @@ async def send_reply(
     length = (b"content-length", b"%d" % len(body))
     headers = [(b"content-type", kind), length, *(_COLD_HEADERS if cold else HEADERS), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_data(send: Send, body: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """Send a successful JSON reply of a hot route, without the headers that only documents need.
+
+    The server checks every header again, which at thousands of replies a second is worth sparing.
+    """
+    headers = [*_DATA_HEADERS, (b"content-length", b"%d" % len(body)), *extra]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -3,8 +3,10 @@
 A test compares the pages with what this writes, so they cannot go stale.
 """
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +158,89 @@ def command_line() -> str:
     return "\n".join([NOTE + COMMAND_LINE.rstrip(), *_verbs(get_command(app))]) + "\n"
 
 
+PYTHON = """\
+# Python
+
+What is public, from the docstrings. Everything else may change without notice.
+"""
+
+MODULES = (
+    "palate.study",
+    "palate.strategies",
+    "palate.choice",
+    "palate.types",
+    "palate.models",
+    "palate.proposers",
+    "palate.targets",
+    "palate.judges",
+    "palate.store",
+    "palate.config",
+    "palate.report",
+    "palate.registry",
+    "palate.errors",
+    "palate.web",
+    "palate.testing",
+)
+
+
+def _default_value(value: Any) -> str:  # noqa: ANN401 - whatever a function defaults to
+    if value is inspect.Parameter.empty:
+        return ""
+    return f"={value!r}" if isinstance(value, str | int | float | bool | tuple | None) else "=…"
+
+
+def _signature(value: Any) -> str:  # noqa: ANN401 - whatever a module exports
+    """Names of the parameters and their defaults; types are in the docstring's words."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    shown: list[str] = []
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
+            shown.append("*")
+        if parameter.name not in ("self", "cls"):
+            mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+            shown.append(f"{mark}{parameter.name}{_default_value(parameter.default)}")
+    return f"({', '.join(shown)})"
+
+
+def _entry(name: str, value: Any, depth: str) -> Iterator[str]:  # noqa: ANN401 - as above
+    text = inspect.getdoc(value) or ""
+    yield f"\n{depth} `{name}{_signature(value)}`\n\n```text\n{text}\n```"
+    if inspect.isclass(value) and not issubclass(value, Exception):
+        for inner, member in vars(value).items():
+            function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+            if not inner.startswith("_") and (inspect.isfunction(function) or isinstance(member, property)):
+                call = "" if isinstance(member, property) else _signature(function)
+                line = (inspect.getdoc(member) or "").partition("\n")[0]
+                yield f"- `.{inner}{call}`: {line}"
+
+
+def python() -> str:
+    """The page about the Python interface."""
+    lines = [NOTE + PYTHON.rstrip()]
+    for name in MODULES:
+        module = import_module(name)
+        lines.append(f"\n## {name}\n\n{(module.__doc__ or '').strip().partition(chr(10))[0]}")
+        for public in module.__all__:
+            value = getattr(module, public)
+            if callable(value) and inspect.getdoc(value):
+                lines += _entry(public, value, "###")
+    return "\n".join(lines) + "\n"
+
+
 def schema() -> str:
     """The JSON Schema."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-PAGES = {"study-file.md": study_file, "command-line.md": command_line, "study.schema.json": schema}
+PAGES = {
+    "study-file.md": study_file,
+    "command-line.md": command_line,
+    "python.md": python,
+    "study.schema.json": schema,
+}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

@@ -432,7 +432,7 @@ class Study:
 
     @property
     def spent(self) -> Spent:
-        """Calls, tokens and money used by this process; unknown prices stay unknown."""
+        """Calls, tokens and money that the study has cost so far; unknown prices stay unknown."""
         return self.parts.ledger.spent
 
     def curve(self) -> list[CurvePoint]:

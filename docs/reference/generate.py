@@ -225,7 +225,7 @@ def python() -> str:
         lines.append(f"\n## {name}\n\n{(module.__doc__ or '').strip().partition(chr(10))[0]}")
         for public in module.__all__:
             value = getattr(module, public)
-            if callable(value) and inspect.getdoc(value):
+            if (inspect.isclass(value) or inspect.isroutine(value)) and inspect.getdoc(value):
                 lines += _entry(public, value, "###")
     return "\n".join(lines) + "\n"
 

@@ -26,6 +26,11 @@ class Part(NamedTuple):
     location: str
 
 
+def _one(group: str) -> str:
+    """What a single part of a group is called."""
+    return "strategy" if group == "strategies" else group.removesuffix("s")
+
+
 @cache
 def _entries(group: str) -> Mapping[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
@@ -68,13 +73,13 @@ def look_up(group: str, name: str) -> Callable[..., Any]:
         raise NotFoundError(f"no group of parts called {group!r}; {nearest(group, GROUPS)}")
     entry = _entries(group).get(name)
     if entry is None:
-        raise NotFoundError(f"no {group.rstrip('s')} called {name!r}; {nearest(name, _entries(group))}")
+        raise NotFoundError(f"no {_one(group)} called {name!r}; {nearest(name, _entries(group))}")
     try:
         return entry.load()
     except Exception as error:
         package = entry.dist.name if entry.dist else entry.value
         raise ConfigError(
-            f"{group.rstrip('s')} {name!r} from package {package!r} failed to load: {error}"
+            f"{_one(group)} {name!r} from package {package!r} failed to load: {error}"
         ) from error
 
 

@@ -27,7 +27,7 @@ UNFINISHED = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "
 PLACES = re.compile(
     "|".join(
         (
-            r"/(?:wo" + r"rk|ro" + r"ot|ho" + r"me/\w+|Us" + r"ers/\w+)/",
+            r"/(?:wo" + r"rk|ro" + r"ot|ho" + r"me/(?!me/|local/)\w+|Us" + r"ers/\w+)/",
             r"files\.python" + r"hosted",
             r"(?:^|[^.\w])py" + r"pi\.org",
             r"registry\.np" + r"mjs",

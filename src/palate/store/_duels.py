@@ -16,7 +16,7 @@ from palate.store._batch import Batch
 from palate.store._content import load_responses
 from palate.store._events import EventKind, decode
 from palate.store._state import guideline_version
-from palate.types import Duel, Input
+from palate.types import Duel, Input, digest
 
 __all__ = ["assign", "count_ready", "current_guidelines", "load_duels", "one_row", "open_rows"]
 
@@ -119,7 +119,8 @@ def one_row(connection: Connection, duel_id: str) -> Row[Any]:
 
 
 def _shown(batch: Batch, pairing_id: str, judge: str, version: str, rng: Random) -> dict[str, Any]:
-    duel_id = f"{rng.getrandbits(128):032x}"
+    # The place in the order makes it unique even when a restarted run draws the same numbers again.
+    duel_id = digest([f"{rng.getrandbits(128):032x}", batch.seq])[:32]
     swapped = bool(rng.getrandbits(1))
     event = batch.add(
         EventKind.DUEL_SHOWN,

@@ -295,7 +295,7 @@ class Store:
             judge: Who asks.
             limit: How many at most, 1 or more.
             rng: Draws sides and ids; the system's generator when ``None``. Give a seeded one for a run that
-                can be repeated.
+                can be repeated: the same events and the same draws give the same duels.
         """
         if not judge or not judge.isprintable() or limit < 1:
             raise InputError(f"open_duels needs a printable judge and a limit >= 1, not {judge!r}, {limit!r}")

@@ -133,6 +133,8 @@ class Writer:
         else:
             self._committed(batch.seq)
         for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, DBAPIError):
+                outcome = explain(self._path, outcome)
             if isinstance(outcome, Exception):
                 item.future.set_exception(outcome)
             else:

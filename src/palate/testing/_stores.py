@@ -191,13 +191,25 @@ class StoreContract:
             first, second = fill_study(store, 40)
             shown = store.open_duels("anna", 40, Random(7))
         draws = Random(7)
-        expected = [(f"{draws.getrandbits(128):032x}", bool(draws.getrandbits(1))) for _ in range(40)]
-        assert [(duel.id, duel.swapped) for duel in shown] == expected
+        sides_drawn = [(draws.getrandbits(128), bool(draws.getrandbits(1)))[1] for _ in range(40)]
+        assert [duel.swapped for duel in shown] == sides_drawn
         assert {duel.swapped for duel in shown} == {True, False}
+        assert all(len(duel.id) == 32 for duel in shown)
         for duel in shown:
             sides = (second.id, first.id) if duel.swapped else (first.id, second.id)
             assert (duel.left_candidate, duel.right_candidate) == sides
             assert duel.left.content.startswith("Be kind." if duel.swapped else "Be brief.")
+
+    def test_a_generator_that_starts_again_makes_no_id_twice(self, reopen: Callable[[], Store]) -> None:
+        ids: list[str] = []
+        for _ in range(3):
+            with reopen() as store:
+                if not ids:
+                    fill_study(store, 3)
+                duel = store.open_duels("anna", 1, Random(7))[0]
+                store.vote(ballot_on(duel))
+                ids.append(duel.id)
+        assert len(set(ids)) == 3
 
     def test_one_key_from_many_threads_is_one_vote(self, reopen: Callable[[], Store]) -> None:
         with reopen() as store:

@@ -58,6 +58,7 @@ __all__ = ["Study"]
 
 Progress = Callable[[str, int, int], None]
 CHUNK = 4  # proposals are stored every so many: small enough that duels can start, large enough to batch
+FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
 OUTAGE = 6  # failures in a row after which the model, not the candidate, is to blame
 
 
@@ -396,6 +397,8 @@ class Study:
         """How many questions to keep ready, so that a vote never waits for a model (Little's law)."""
         paces = [vote.seconds for vote in self.state.votes[-20:] if vote.seconds]
         pace = max(0.5, statistics.median(paces)) if paces else 2.0
+        if not self._responder.seconds:
+            return FIRST_DEPTH
         return min(24, 3 + math.ceil(2 * self._responder.seconds / pace))
 
     # -- report ----------------------------------------------------------------------------------

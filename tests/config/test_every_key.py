@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from palate.assembly import assemble
 from palate.command._app import app
 from palate.config import json_schema, parse_config
-from palate.types import Json
+from palate.store import open_store
 
 BASE: Mapping[str, Mapping[str, str]] = {
     "study": {"name": '"One"'},
@@ -69,15 +69,6 @@ CHANGES: Mapping[str, str] = {
 }
 
 
-class _Cache:
-    def get_completion(self, key: str) -> Mapping[str, Json] | None:
-        del key
-        return None
-
-    def put_completion(self, key: str, value: Mapping[str, Json]) -> None:
-        del key, value
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name, rows in (("inputs", 2), ("prompts", 2), ("examples", 2), ("other", 3)):
@@ -112,7 +103,8 @@ def changed(name: str) -> str:
 def outcome(source: str, folder: Path) -> str:
     """Everything that the parts of a study are made of, but for the settings that are merely kept."""
     config = parse_config(source, path=folder / "study.toml")
-    parts = assemble(config, _Cache())._replace(settings={}, target_key="")
+    with open_store(config.database_path) as store:
+        parts = assemble(config, store)._replace(settings={}, target_key="")
     seen = f"{config.database_path} {parts!r}"
     assert not re.search(r"0x[0-9a-f]{6}", seen), "an address would differ by itself"
     return seen

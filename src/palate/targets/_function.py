@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 
 from palate.types import Candidate, Input, Response
 
@@ -20,12 +21,15 @@ class FunctionTarget:
     def __init__(self, function: Callable[[str, str], str]) -> None:
         # The user's word for the type is not proof of it.
         self._function: Callable[[str, str], object] = function
+        # The default pool has a few threads a core; a function that calls a service mostly waits.
+        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="palate-function")
 
     async def respond(self, candidate: Candidate, input: Input) -> Response:
         """Call the function."""
         started = time.monotonic()
         try:
-            answer = await asyncio.to_thread(self._function, candidate.text, input.text)
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._pool, self._function, candidate.text, input.text)
         except Exception as error:
             return Response("text", "", failed=f"{type(error).__name__}: {error}")
         seconds = time.monotonic() - started

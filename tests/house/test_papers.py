@@ -118,3 +118,9 @@ def test_the_readme_gives_two_commands() -> None:
 
 def test_ci_can_be_run() -> None:
     assert shutil.which(str(ROOT / ".ci" / "run")), ".ci/run is not executable"
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Test files are imported by their bare names, so that one may use another's fakes."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from palate.command._read import FORMATS
-from palate.store import EXPORT_FORMATS
+from palate.store import EXPORT_FORMATS, EventKind, open_store
 from palate.study import Study
 
 Call = Callable[..., Result]
@@ -66,6 +66,8 @@ def test_report(call: Call, voted: Path) -> None:
     assert "| prompt | beats the seed | 95 % interval | P(best) | duels |" in text
     told = json.loads(call("report", voted, "--json").stdout)
     assert {row["prompt"] for row in told["standings"]} == set(PROMPTS)
+    assert told["cost"]["dollars"] == 0
+    assert f"Cost so far: $0 ({told['cost']['calls']} calls, " in text
     assert sum(row["probability_best"] for row in told["standings"]) == pytest.approx(1, abs=1e-6)
     assert sum(row["duels"] for row in told["standings"]) == 8  # four votes, two prompts each
     assert [point["votes"] for point in told["curve"]][-1] == 3
@@ -115,3 +117,13 @@ def test_export_offers_what_the_store_can(call: Call, voted: Path, tmp_path: Pat
     shown = call("export", voted, "-f", "csv", "-o", tmp_path / "x.csv", "--ties", "half")
     assert shown.exit_code == 2
     assert "ties is 'half'; known: 'both', 'drop'" in shown.stderr
+
+
+def test_a_withdrawn_prompt_does_not_break_the_reports(call: Call, voted: Path) -> None:
+    best = json.loads(call("best", voted, "--json").stdout)["candidate"]
+    with open_store(voted.with_suffix(".db")) as store:
+        store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": best, "reason": "fails"})
+    for verb in ("status", "report"):
+        for more in ((), ("--json",)):
+            assert call(verb, voted, *more).exit_code == 0
+    assert "  prompts    3 (1 withdrawn)\n" in call("status", voted).stdout

@@ -28,7 +28,7 @@ def test_a_simulated_run_ends_with_a_summary(call: Call, study: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "sure that it is the best of 4):" in shown.stdout
     assert "Votes used: 6." in shown.stdout
-    assert "Cost of this run: $0 (" in shown.stdout
+    assert "Cost of the study so far: $0 (" in shown.stdout
     assert "Seed prompt: Reply." in shown.stdout or "It is the seed prompt itself" in shown.stdout
 
 
@@ -215,3 +215,69 @@ def test_the_page_is_served_until_ctrl_c(study: Path) -> None:
     assert "No votes yet" in out
     assert f"Go on at any time: palate run {study.name}" in err
     assert "Traceback" not in err
+
+
+def _with(study: Path, **files: bytes) -> None:
+    """Give a study its inputs from a file."""
+    source = study.read_text(encoding="utf-8")
+    before, _, rest = source.partition("inline = [")
+    source = f'{before}path = "inputs.csv"\n{rest.partition("]")[2].lstrip()}'
+    study.write_text(source, encoding="utf-8")
+    for name, content in files.items():
+        (study.parent / f"{name}.csv").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"text,answers\na,b\n",
+            "has no column 'answer' ([inputs] reference_column); known: 'answers', 'text'",
+        ),
+        (b"txt,answer\na,b\n", "did you mean 'txt'?"),
+        (b"text,answer\n", "is empty; it needs at least one row"),
+        (b"text,answer\n,b\n", "row 2: column 'text' is empty"),
+        (b"text,answer\ncaf\xe9,b\n", "is not UTF-8 (byte 0xe9 in line 2); save it as UTF-8"),
+        (b"text,answer\n" + b"x" * 50_000_000, "is larger than 50 MB"),
+        (b"text,answer\na,b,c\n", "more cells than the header's 2 columns"),
+    ],
+    ids=["column", "near", "empty", "cell", "utf-8", "large", "cells"],
+)
+def test_unusable_inputs_are_told_before_anything_is_made(
+    call: Call, study: Path, content: bytes, words: str
+) -> None:
+    _with(study, inputs=content)
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 2
+    assert words in shown.stderr
+    assert len(shown.stderr.splitlines()) == 1
+    assert not study.with_suffix(".db").exists()
+
+
+def test_a_prompt_that_names_no_column_is_told(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8")
+    study.write_text(
+        source.replace('seed = "Reply."', 'template = "{{input}} {{citty}}"\nseed = "Reply."'),
+        encoding="utf-8",
+    )
+    shown = call("run", study, *SIMULATED)
+    assert shown.exit_code == 2
+    assert f"palate: {study}: [prompts] nothing is called {{{{citty}}}} here" in shown.stderr
+
+
+def test_more_demonstrations_than_examples(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8")
+    source = source.replace('seed = "Reply."', 'demonstrations = 2\nseed = "Reply."')
+    study.write_text(source + '[examples]\ninline = [{input = "a", output = "b"}]\n', encoding="utf-8")
+    shown = call("run", study, *SIMULATED)
+    assert (
+        "[prompts] demonstrations is 2, but [examples] has 1; ask for fewer, or add examples" in shown.stderr
+    )
+
+
+def test_the_demo_on_the_page_ends_after_so_many_votes(tmp_path: Path) -> None:
+    path = lay_out(tmp_path / "demo", seed=0, votes=12)
+    assert read_config(path).budget.votes == 12
+    assert lay_out(tmp_path / "demo", seed=0) == path
+    with pytest.raises(ConfigError, match="begun with votes 12, not 5"):
+        lay_out(tmp_path / "demo", seed=0, votes=5)

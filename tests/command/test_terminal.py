@@ -17,6 +17,7 @@ from rich.console import Console
 
 from palate.command._keys import LineKeys
 from palate.command._terminal import VotingTerminal
+from palate.store import EventKind
 from palate.study import Study
 from palate.types import Verdict
 
@@ -134,6 +135,31 @@ def test_the_end_of_the_input_quits(vote: Vote, opened: Study) -> None:
 def test_the_limit_ends_the_run(vote: Vote, opened: Study) -> None:
     vote("1", "u", "1", "2", "3", "4", limit=2)
     assert len(opened.state.votes) == 2
+
+
+def test_the_budget_of_votes_ends_the_run_and_says_so(study: Path) -> None:
+    study.write_text(study.read_text(encoding="utf-8") + "[budget]\nvotes = 1\n", encoding="utf-8")
+    person = _Person("run", study.name, "--terminal", folder=study.parent)
+    try:
+        person.sees("B  (2)")
+        person.presses(b"3")
+        assert person.ends() == 0
+        assert "All the votes that this study asked for are given." in person.screen
+        assert "Votes used: 1." in person.screen
+    finally:
+        person.leaves()
+
+
+def test_a_study_that_was_closed_is_opened_again(opened: Study, study: Path) -> None:
+    opened.store.append(EventKind.STUDY_CLOSED, {"reason": "page"})
+    opened.close()
+    person = _Person("run", study.name, "--terminal", folder=study.parent)
+    try:
+        person.sees("B  (2)")
+        person.presses(b"q")
+        assert person.ends() == 0
+    finally:
+        person.leaves()
 
 
 class _Person:

@@ -81,7 +81,7 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     say(f"  votes      {len(state.votes)}{f' ({said})' if said else ''}")
     if learnt < taught:
         say(f"  learnt     from {learnt} of {taught}; palate run learns from the rest")
-    if belief is not None and belief.standings:
+    if belief is not None and belief.standings and belief.best in state.candidates:
         say(f"  best       {one_line(state.candidates[belief.best].text)}")
         say(f"  sure       {percent(belief.standings[0].p_best)}")
         say(f"  advice     {clean(belief.reason)}")
@@ -105,14 +105,17 @@ def best(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
 
 def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     """Print what was learnt, as Markdown."""
+    from palate.command._summary import cost_words
     from palate.report import markdown_report
 
     with open_existing(study) as store:
+        from palate.models import Spent
         from palate.store import StudyState
 
         state = StudyState()
         state.follow(store)
         belief, curve = store.belief(), list(store.belief_curve())
+        spent = Spent.on(store.completions())
     if as_json:
         from palate.command._summary import belief_json
 
@@ -132,6 +135,12 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
         told: dict[str, Json] = {
             **belief_json(state, belief),
             "name": _name(state, study),
+            "cost": {
+                "dollars": spent.cost,
+                "calls": spent.calls,
+                "calls_of_unknown_price": spent.unpriced_calls,
+                "tokens": spent.tokens,
+            },
             "standings": standings,
             "curve": [
                 {"votes": votes, "probability_best": p_best, "candidate": best_id, "beats_seed": win_rate}
@@ -141,7 +150,8 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
         print_json(told)
         return
     say(clean(f"# {_name(state, study)}\n"))
-    say(clean(markdown_report(belief, state.candidates, cost="see the end of each run")).rstrip())
+    known = {**state.withdrawn, **state.candidates}  # a belief may be older than a withdrawal
+    say(clean(markdown_report(belief, known, cost=cost_words(spent))).rstrip())
 
 
 def export(

@@ -97,14 +97,17 @@ def run_study(path: Path, options: Options, session: Session) -> None:
     """
     _check(path, options)
     session.again = options.again(path)
-    from palate.config import read_config
+    from palate.config import check_data, read_config
 
-    config = read_config(path)  # before the imports that take long: a mistake in the file is told at once
+    # Before anything is made or fetched: a mistake in the files is told at once and leaves nothing behind.
+    config = read_config(path)
+    check_data(config)
     from palate.study import Study
 
     if config.database_path.is_file():
         note(f"Continuing the study in {config.database_path}.")
-    if config.model.kind == "embedded":
+    tables = (config.model, config.proposer_model)
+    if any(t and t.kind in ("embedded", "transformers") and "path" not in t.options for t in tables):
         fetch_if_missing()
     person = options.judge == ME
     accept = _asking(options)
@@ -195,6 +198,10 @@ def _in_terminal(study: "Study", options: Options) -> None:
     from palate.command._keys import open_keys
     from palate.command._terminal import VotingTerminal
 
+    if study.state.closed is not None:
+        from palate.store import EventKind
+
+        study.store.append(EventKind.STUDY_REOPENED, {"reason": "terminal"}, actor=ME)
     with _Beside(study) as beside, open_keys() as keys:
         screen = console()
         VotingTerminal(study.store, screen, keys, beside.stop, judge=ME, limit=options.votes).run()
@@ -244,15 +251,22 @@ class _Beside:
         self.stop = threading.Event()
         self._study = study
         self._failure: Exception | None = None
+        self._done: set[str] = set()
         self._thread = threading.Thread(target=self._learn, name="palate-learner", daemon=True)
 
     def _learn(self) -> None:
         try:
-            self._study.learn_forever(self.stop, on_notice=note)
+            self._study.learn_forever(self.stop, on_progress=self._told, on_notice=note)
         except Exception as error:
             self._failure = error
         finally:
             self.stop.set()
+
+    def _told(self, stage: str, done: int, total: int) -> None:
+        """One line when it is done: beside a page nobody waits for it."""
+        if done >= total > 0 and stage not in self._done:
+            self._done.add(stage)
+            note(f"{stage}: all {total} ready")
 
     def __enter__(self) -> "_Beside":
         self._thread.start()

@@ -44,9 +44,10 @@ def demo(
     """
     from palate.command._demo import lay_out
 
-    study = lay_out(path, seed=seed)
+    on_page = judge == ME and not terminal  # there, the study itself knows its end
+    study = lay_out(path, seed=seed, votes=votes if on_page else None)
     note(f"The demo is an ordinary study file: {study}")
-    run_study(study, Options(judge, votes, terminal, browser, port), session_of(ctx))
+    run_study(study, Options(judge, None if on_page else votes, terminal, browser, port), session_of(ctx))
 
 
 def init(

@@ -41,7 +41,7 @@ def summary(state: "StudyState", belief: "Belief | None", *, cost: str | None = 
     else:
         lines.extend(_verdict(state, belief))
     if cost is not None:
-        lines.append(f"Cost of this run: {cost}")
+        lines.append(f"Cost of the study so far: {cost}")
     return "\n".join(lines)
 
 

@@ -113,19 +113,22 @@ class VotingTerminal:
 
     def _next(self) -> Duel | None:
         """The duel to show, waiting for one while the model writes."""
-        duels = self._store.open_duels(self._judge, 1)
-        if duels:
-            return duels[0]
+        if not self._over():
+            # Pairs may be ready beyond the last vote that was asked for; nobody has to judge those.
+            duels = self._store.open_duels(self._judge, 1) or self._wait()
+            if duels:
+                return duels[0]
         if self._over():
-            return None
-        with self._console.status("The model is writing the next pair …"):
-            while not self._stop.is_set() and not self._over():
-                duels = self._store.open_duels(self._judge, 1)
-                if duels:
-                    return duels[0]
-                self._state.follow(self._store)
-                self._store.wait(self._state.seq, 0.5)
+            self._console.print("All the votes that this study asked for are given.", style="green")
         return None
+
+    def _wait(self) -> list[Duel]:
+        duels: list[Duel] = []
+        with self._console.status("The model is writing the next pair …"):
+            while not duels and not self._stop.is_set() and not self._over():
+                self._store.wait(self._state.seq, 0.5)
+                duels = self._store.open_duels(self._judge, 1)
+        return duels
 
     def _over(self) -> bool:
         self._state.follow(self._store)

@@ -1,5 +1,6 @@
 """The study file: read, checked, explained. Every mistake in it is one line that says what to do."""
 
+from palate.config._check import check_data
 from palate.config._data import columns_of, load_examples, load_inputs, load_prompts
 from palate.config._diff import diff
 from palate.config._read import parse_config, read_config
@@ -28,6 +29,7 @@ __all__ = [
     "StrategyTable",
     "StudyConfig",
     "StudyTable",
+    "check_data",
     "columns_of",
     "diff",
     "json_schema",

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
+from palate.config._data import load_examples, load_inputs, load_prompts
 from palate.config._tables import ExamplesTable, InputsTable, ModelTable, PromptsTable, StudyConfig
 from palate.errors import ConfigError, NotFoundError, nearest
 from palate.registry import look_up, parts
 from palate.targets import InstructionTarget, placeholders
 from palate.types import Array, Candidate, Capabilities, Completion, Request
 
-__all__ = ["check"]
+__all__ = ["check", "check_data"]
 
 # What Palate hands to makers itself; a study file cannot set these.
 _SUPPLIED = frozenset({"model", "demonstrations", "seed_prompt", "features", "seed"})
@@ -37,6 +38,29 @@ def check(config: StudyConfig) -> None:
     _check_proposers(config)
 
 
+def check_data(config: StudyConfig) -> None:
+    """Read everything that the study file names, and check that each prompt fits the inputs.
+
+    Raises:
+        InputError: A file cannot be used.
+        ConfigError: A prompt or the template names a column that the inputs lack; too few examples.
+    """
+    inputs = load_inputs(config)
+    examples, wanted = load_examples(config), config.prompts.demonstrations
+    if wanted > len(examples):
+        raise ConfigError(
+            f"{config.path}: [prompts] demonstrations is {wanted}, but [examples] has {len(examples)}; "
+            "ask for fewer, or add examples"
+        )
+    columns = [name for name in inputs[0].fields if all(name in item.fields for item in inputs)]
+    try:
+        target = _target(config.prompts)
+        for prompt in load_prompts(config):
+            target.check(Candidate.make(prompt), columns)
+    except ConfigError as error:
+        raise ConfigError(f"{config.path}: [prompts] {error}") from error
+
+
 def _one_source(table: str, given: InputsTable | ExamplesTable) -> None:
     if given.inline is None and given.path is None:
         raise ConfigError(f"[{table}] has neither inline nor path; give exactly one of them")
@@ -56,18 +80,22 @@ def _check_prompts(prompts: PromptsTable) -> None:
 
 def _check_placement(prompts: PromptsTable) -> None:
     try:
-        target = InstructionTarget(
-            _Nobody(),
-            placement=prompts.placement,
-            template=prompts.template,
-            temperature=prompts.temperature,
-            max_tokens=prompts.max_tokens,
-        )
+        target = _target(prompts)
         if prompts.placement == "template":
             # Columns are not known before the inputs are read; every name is taken for one here.
             target.check(Candidate.make(prompts.seed), placeholders(prompts.seed + (prompts.template or "")))
     except ConfigError as error:
         raise ConfigError(f"[prompts] {error}") from error
+
+
+def _target(prompts: PromptsTable) -> InstructionTarget:
+    return InstructionTarget(
+        _Nobody(),
+        placement=prompts.placement,
+        template=prompts.template,
+        temperature=prompts.temperature,
+        max_tokens=prompts.max_tokens,
+    )
 
 
 def _check_examples(config: StudyConfig) -> None:

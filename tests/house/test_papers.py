@@ -90,6 +90,13 @@ def test_every_folder_at_the_top_has_a_line() -> None:
     assert folders <= told
 
 
+def test_every_page_is_in_the_menu() -> None:
+    site = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"([\w/-]+\.md)"', site)
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(listed) == sorted(pages)
+
+
 def test_the_changelog_agrees_with_the_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)

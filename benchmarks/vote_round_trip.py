@@ -155,7 +155,6 @@ def measured(beside: str, taken: list[float], seconds: float) -> Round:
 
 def export_loop(path: Path, folder: Path) -> None:
     """Export again and again until told to end, one line for each."""
-    os.nice(0)
     with open_store(path, create=False) as store:
         while True:
             began = time.perf_counter()
@@ -258,6 +257,7 @@ def main() -> None:
         server(arguments.serve)
         return
     if arguments.export:
+        os.nice(10)  # as `palate export` does
         export_loop(arguments.export, Path.cwd())
         return
     arguments.load = os.getloadavg()[0]

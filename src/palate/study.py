@@ -344,8 +344,8 @@ class Study:
             self._refresh()
             self._collect(block=False)
             can_compare = len(self._features) > 1
-            if can_compare and not self._finished():
-                self._start(self._depth() - self.store.ready() - len(self._in_flight))
+            if can_compare:
+                self._start(self._wanted() - self.store.ready() - len(self._in_flight))
             if proposing is None and (not can_compare or self.store.ready()):
                 proposing = self._engine.submit(self._propose(on_progress))
             if proposing is not None and proposing.done() and (error := proposing.exception()):
@@ -387,19 +387,17 @@ class Study:
                 future.result()
         self.state.follow(self.store)
 
-    def _finished(self) -> bool:
-        limit = self.parts.max_votes
-        return self.state.closed is not None or (
-            limit is not None and self._learner.votes + self.store.ready() >= limit
-        )
-
-    def _depth(self) -> int:
+    def _wanted(self) -> int:
         """How many questions to keep ready, so that a vote never waits for a model (Little's law)."""
-        paces = [vote.seconds for vote in self.state.votes[-20:] if vote.seconds]
-        pace = max(0.5, statistics.median(paces)) if paces else 2.0
-        if not self._responder.seconds:
-            return FIRST_DEPTH
-        return min(24, 3 + math.ceil(2 * self._responder.seconds / pace))
+        if self.state.closed is not None:
+            return 0
+        depth = FIRST_DEPTH
+        if self._responder.seconds:
+            paces = [vote.seconds for vote in self.state.votes[-20:] if vote.seconds]
+            pace = max(0.5, statistics.median(paces)) if paces else 2.0
+            depth = min(24, 3 + math.ceil(2 * self._responder.seconds / pace))
+        limit = self.parts.max_votes
+        return depth if limit is None else min(depth, limit - self._learner.votes)
 
     # -- report ----------------------------------------------------------------------------------
 

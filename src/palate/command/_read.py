@@ -1,5 +1,6 @@
 """The verbs that read: they change nothing, and each can print JSON."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -172,6 +173,8 @@ def export(
     if output is None:
         example = f"votes{_ENDINGS.get(format_, '.jsonl')}"
         raise ConfigError(f"--output is missing; name what to write, for example: --output {example}")
+    if hasattr(os, "nice"):
+        os.nice(10)  # people may be voting on this study; their votes go first
     with open_existing(study) as store:
         from palate.store import export as write
 

@@ -204,6 +204,13 @@ def held_back_scores(scored: Sequence[Sequence[float]]) -> tuple[float, float]:
     return float(np.mean([row[0] for row in scored])), float(np.mean([row[0] == max(row) for row in scored]))
 
 
+def report(strategy: str, features_ND: Any, voting_NQ: Any, seed: int, memory: Memory) -> int:
+    """What :func:`vote` reports, remembered."""
+    key = digest(["report", strategy, seed, VOTES, SCALE, np.round(voting_NQ, 9).tolist()])
+    known = memory.get(key)
+    return memory.put(key, vote(strategy, features_ND, voting_NQ, seed)) if known is None else known
+
+
 def vote(strategy: str, features_ND: Any, voting_NQ: Any, seed: int) -> int:
     """Answer 50 duels and return the index of the candidate that is reported."""
     bandit = duel_bandit(strategy, features_ND, seed)
@@ -235,7 +242,10 @@ async def run_task(task: Task, models: tuple[Any, Any], memory: Memory) -> dict[
         )
         scored = time.monotonic()
         features_ND = await embedder.embed([target.features_text(c) for c in candidates])
-        reported = {name: [vote(name, features_ND, voting_NQ, seed) for seed in SEEDS] for name in STRATEGIES}
+        reported = {
+            name: [report(name, features_ND, voting_NQ, seed, memory) for seed in SEEDS]
+            for name in STRATEGIES
+        }
         results[pool] = {
             "candidates": len(candidates),
             "seed": held_N2[0].tolist(),

@@ -163,30 +163,53 @@ class CausalLM:
         return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
     def _score(self, rows: Sequence[Row]) -> "list[Tensor]":
+        """Read each distinct prompt once, then every target after a copy of its prompt's cache."""
         import torch
 
-        prompts = [row.prompt for row in rows]
+        prompts = sorted({row.prompt for row in rows})
         cache, shared = self._prefill(prompts)
-        rests = [(*row.prompt[shared:], *row.target[:-1]) for row in rows]
-        ids_BT, mask_BT = self._left_padded(rests, shared)
-        position_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
-        longest = max(len(row.target) for row in rows)
-        logits_BTV = self._model(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            position_ids=position_BT,
+        ids_UT, mask_UT = self._left_padded([prompt[shared:] for prompt in prompts], shared)
+        position_UT = (mask_UT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
+        read = self._model(
+            input_ids=ids_UT,
+            attention_mask=mask_UT,
+            position_ids=position_UT,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=longest,
-        ).logits
+            logits_to_keep=1,
+        )
+        which_B = torch.tensor([prompts.index(row.prompt) for row in rows], device=mask_UT.device)
+        logits_BTV = read.logits[which_B]
+        longest = max(len(row.target) for row in rows)
+        if longest > 1:
+            read.past_key_values.batch_select_indices(which_B)
+            ids_BS, mask_BS = self._right_padded([row.target[:-1] for row in rows], longest - 1)
+            mask_BT = mask_UT[which_B]
+            position_BS = mask_BT.sum(dim=1, keepdim=True) + torch.arange(longest - 1, device=mask_BT.device)
+            rest = self._model(
+                input_ids=ids_BS,
+                attention_mask=torch.cat([mask_BT, mask_BS], dim=1),
+                position_ids=position_BS,
+                past_key_values=read.past_key_values,
+                use_cache=True,
+            )
+            logits_BTV = torch.cat([logits_BTV, rest.logits], dim=1)
         scores: list[Tensor] = []
         for b, row in enumerate(rows):
-            length = len(row.target)
-            logits_TV = logits_BTV[b, -length:].float()
+            logits_TV = logits_BTV[b, : len(row.target)].float()
             target_T = torch.tensor(row.target, device=logits_TV.device)
             picked_T = logits_TV.gather(1, target_T[:, None])[:, 0]
             scores.append(picked_T - torch.logsumexp(logits_TV, dim=1))
         return scores
+
+    def _right_padded(self, rests: Sequence[Sequence[int]], width: int) -> "tuple[Tensor, Tensor]":
+        import torch
+
+        pad = next(iter(self._ends))
+        ids = [[*rest, *[pad] * (width - len(rest))] for rest in rests]
+        mask = [[1] * len(rest) + [0] * (width - len(rest)) for rest in rests]
+        device = self._model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def _common(prompts: Sequence[tuple[int, ...]]) -> int:

@@ -25,7 +25,7 @@ from palate.store import StudyState, open_store
 STUDY = """
 [study]
 name = "resume"
-candidates = 100
+candidates = 40
 seed = 3
 database = "{database}"
 

@@ -15,6 +15,7 @@ from palate.types import Array
 __all__ = ["bradley_terry"]
 
 _GRADIENT_TOLERANCE = 1e-10  # in votes; far below the smallest thing that a vote can change
+_ROUNDING = 1e-12
 _STEPS = 200
 
 
@@ -68,6 +69,8 @@ def _objective(wins_NN: Array, ridge: float, score_N: Array) -> float:
 def _uphill(wins_NN: Array, ridge: float, score_N: Array, step_N: Array) -> Array:
     """Take the longest of 1, 1/2, 1/4, … steps that does not go down; the full one near the top."""
     before = _objective(wins_NN, ridge, score_N)
+    # At the top the objective is flat to the last digit; rounding must not refuse the last step.
+    before -= _ROUNDING * (1.0 + abs(before))
     for halving in range(40):
         moved_N = score_N + step_N * 0.5**halving
         if _objective(wins_NN, ridge, moved_N) >= before:

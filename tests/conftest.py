@@ -1,0 +1,14 @@
+"""What holds for every test: CI may not pass for want of a browser."""
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Elsewhere the browser tests skip without a browser; in CI that would hide them."""
+    wanted = any(item.get_closest_marker("browser") for item in items)
+    found = shutil.which("chromium") and shutil.which("chromedriver")
+    if wanted and not found and os.environ.get("CI") == "true":
+        raise pytest.UsageError("CI needs chromium and chromium-driver; .ci/run installs them")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StudyKit
 from hostile import PAYLOADS
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
+from study_kit import StudyKit
 from test_page_server import served
 
 from palate.store import Store, StudyState

@@ -4,9 +4,9 @@ import itertools
 import re
 
 import pytest
-from conftest import ORIGIN, PORT, TOKEN, StudyKit
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from study_kit import ORIGIN, PORT, TOKEN, StudyKit
 
 from palate.errors import ConfigError
 from palate.store import Store

@@ -3,11 +3,11 @@
 from html.parser import HTMLParser
 
 import pytest
-from conftest import StudyKit
 from hostile import PAYLOADS
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
+from study_kit import StudyKit
 
 from palate.web._render import FORMATTED, KEPT, SHOWN, Renderer
 from palate.web._words import read_words

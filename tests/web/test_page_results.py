@@ -6,10 +6,10 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
-from conftest import ORIGIN, PORT, PROMPTS, TOKEN, StudyKit
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
+from study_kit import ORIGIN, PORT, PROMPTS, TOKEN, StudyKit
 
 from palate.models import Spent
 from palate.store import EventKind, Store

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import StudyKit
+from study_kit import StudyKit
 
 from palate.errors import ConfigError
 from palate.store import Store

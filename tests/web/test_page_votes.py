@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import PROMPTS, StudyKit
 from starlette.testclient import TestClient
+from study_kit import PROMPTS, StudyKit
 
 from palate.errors import StoreError
 from palate.store import Store, StudyState

@@ -4,8 +4,8 @@ import gzip
 import re
 from importlib.resources import files
 
-from conftest import StudyKit
 from starlette.testclient import TestClient
+from study_kit import StudyKit
 
 from palate.web._assets import read_assets
 from palate.web._words import read_words

@@ -97,20 +97,14 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         if not reading:
             raise
         proposers, missing = (), str(error)
-    own = () if reading else tuple(own_candidates(config.prompts.seed, load_prompts(config)))
-    inputs = () if reading else tuple(load_inputs(config))
-    if target is not None and inputs:
-        shared = set.intersection(*(set(item.fields) for item in inputs))
-        for candidate in own:
-            target.check(candidate, shared)
     return Parts(
         target=target,
         target_missing=missing,
         target_key=digest({"model": config.settings()["model"], **_placement(config)}),
         embedder=embedder,
         proposers=proposers,
-        own=own,
-        inputs=inputs,
+        own=() if reading else tuple(own_candidates(config.prompts.seed, load_prompts(config))),
+        inputs=() if reading else tuple(load_inputs(config)),
         examples=() if reading else tuple(load_examples(config)),
         guidelines=config.study.guidelines,
         settings=config.settings(),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palate.assembly import Parts, assemble, parts_from_python
-from palate.config import StudyConfig, diff, read_config
+from palate.config import StudyConfig, check_data, diff, read_config
 from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError
 from palate.learner import Learner, seed_of
@@ -112,6 +112,7 @@ class Study:
         path = Path(path)
         if path.suffix == ".toml":
             config = read_config(path)
+            check_data(config)  # before the database is made: a mistake leaves nothing behind
             store = open_store(config.database_path, exclusive=exclusive)
         else:
             store = open_store(path, create=False, exclusive=exclusive)

@@ -55,7 +55,7 @@ def check_data(config: StudyConfig) -> None:
     columns = [name for name in inputs[0].fields if all(name in item.fields for item in inputs)]
     try:
         target = _target(config.prompts)
-        for prompt in load_prompts(config):
+        for prompt in [config.prompts.seed, *load_prompts(config)]:
             target.check(Candidate.make(prompt), columns)
     except ConfigError as error:
         raise ConfigError(f"{config.path}: [prompts] {error}") from error

@@ -19,7 +19,7 @@ import numpy as np
 
 from palate.strategies import apohf, duel_bandit, gp_eubo
 from palate.strategies._network import initial_weights, layers, tangent, train
-from palate.strategies._protocol import History
+from palate.strategies._protocol import History, Pool
 
 N, D, M, HIDDEN, DECAY, NU, STEPS = 200, 384, 150, (32, 32), 0.1, 1.0, 1000
 
@@ -110,7 +110,7 @@ def decisions(torch, feature_ND, history, network, theta_P):
         def decide(strategy=strategy, fitted=fitted):
             # The gradients at the present weights are part of a decision in the released code, so also here.
             fresh = type(fitted)(tangent(layers(theta_P, D, HIDDEN), feature_ND), fitted.belief)
-            return strategy.choose(fresh, history, (), np.random.default_rng(0))
+            return strategy.choose(fresh, history, Pool(np.ones(N, dtype=bool)), np.random.default_rng(0))
 
         pairs[form] = decide()
         rows.append((f"decision, ours ({form})", *measure(decide, 15)))

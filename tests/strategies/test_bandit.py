@@ -145,6 +145,7 @@ def test_state_is_complete_and_readable() -> None:
         "input_id": "a",
         "judge": "anna",
         "response_features": [[1.0], [2.0]],
+        "strength": None,
     }
     assert (state["strategy"], state["options"], state["seed"]) == ("random", {"scale": 1.5}, 3)
     again = DuelBandit.from_json(state)

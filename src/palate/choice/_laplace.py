@@ -15,7 +15,7 @@ differences as in Chu and Ghahramani, "Preference learning with Gaussian process
 instead of a probit link.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ __all__ = [
     "DuelCounts",
     "Gaussian",
     "LaplaceFit",
+    "Utilities",
     "count_duels",
     "fit_differences",
     "fit_utilities",
@@ -38,10 +39,37 @@ _STEPS = 100
 
 
 class Gaussian(NamedTuple):
-    """A belief about N utilities, in log-odds."""
+    """A belief about N utilities, in log-odds, with its covariance written out."""
 
     mean_N: Array
     covariance_NN: Array
+
+    @property
+    def variance_N(self) -> Array:
+        """Variance of each utility."""
+        return np.maximum(np.diag(self.covariance_NN), 0.0)
+
+    def among(self, rows_S: NDArray[np.int64]) -> "Gaussian":
+        """The belief about some of them."""
+        return Gaussian(self.mean_N[rows_S], self.covariance_NN[np.ix_(rows_S, rows_S)])
+
+
+class Utilities(Protocol):
+    """A Gaussian belief about N utilities, in log-odds, that need not hold an ``(N, N)`` table."""
+
+    @property
+    def mean_N(self) -> Array:
+        """Means, zero on average over the candidates."""
+        ...
+
+    @property
+    def variance_N(self) -> Array:
+        """Variance of each, ≥ 0."""
+        ...
+
+    def among(self, rows_S: NDArray[np.int64]) -> Gaussian:
+        """The joint belief about some of them."""
+        ...
 
 
 class DuelCounts(NamedTuple):

@@ -4,7 +4,7 @@ from palate.strategies._apohf import Apohf, apohf
 from palate.strategies._apohf_released import apohf_released
 from palate.strategies._bandit import DEFAULT, DuelBandit, duel_bandit
 from palate.strategies._gp_eubo import GpEubo, gp_eubo
-from palate.strategies._protocol import History, Pair, Strategy
+from palate.strategies._protocol import History, Pair, Pool, Strategy
 from palate.strategies._random_memoryless import RandomMemoryless, random_memoryless
 from palate.strategies._random_pairs import RandomPairs, random_pairs
 from palate.strategies._stopping import expected_gain, stop_advice
@@ -16,6 +16,7 @@ __all__ = [
     "GpEubo",
     "History",
     "Pair",
+    "Pool",
     "RandomMemoryless",
     "RandomPairs",
     "Strategy",

@@ -32,7 +32,7 @@ import numpy as np
 from palate.choice import Gaussian
 from palate.errors import ConfigError
 from palate.strategies._network import Tangent, initial_weights, layers, tangent, train
-from palate.strategies._protocol import History, Pair, random_pair
+from palate.strategies._protocol import History, Pair, Pool, allowed_pairs, random_pair
 from palate.types import Array
 
 __all__ = ["Apohf", "apohf", "bonus_diagonal", "bonus_full", "tangent_kernel"]
@@ -129,40 +129,36 @@ class Apohf:
         centred_NN = covariance_NN - row_N[:, None] - row_N[None, :] + row_N.mean()
         return _Fitted(gradients, Gaussian(gradients.score_N - gradients.score_N.mean(), centred_NN))
 
-    def choose(
-        self, fitted: _Fitted, history: History, open_pairs: Sequence[Pair], rng: np.random.Generator
-    ) -> Pair:
+    def choose(self, fitted: _Fitted, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """The winner of the model, and its most promising opponent; random distinct pairs at the start.
 
         Open pairs count as votes: V does not depend on what the answers will be.
         """
-        seen = [*history.pairs, *open_pairs]
-        size = len(fitted.gradients.score_N)
+        seen = [*history.pairs, *pool.open_pairs]
         if len(seen) < self.warm_start:
-            return random_pair(size, seen, rng)
+            return random_pair(Pool(pool.live_N, tuple(seen)), rng)
         score_N = fitted.gradients.score_N
-        waiting = {frozenset(pair) for pair in open_pairs}
-        if len(waiting) >= size * (size - 1) // 2:
-            waiting = set[frozenset[int]]()
+        free_NN = allowed_pairs(pool)
+        free_NN |= free_NN.T
         for first in np.argsort(-score_N, kind="stable").tolist():
-            free_N = np.array([x != first and frozenset((first, x)) not in waiting for x in range(size)])
-            if free_N.any():
-                value_N = np.where(free_N, score_N + self._bonus(fitted.gradients, seen, first), -np.inf)
-                return first, int(value_N.argmax())
-        raise AssertionError("some pair is free, because fewer pairs wait than there are")
+            if free_NN[first].any():
+                value_N = score_N + self._bonus(fitted.gradients, seen, first)
+                return first, int(np.where(free_NN[first], value_N, -np.inf).argmax())
+        raise AssertionError("some pair is allowed, because two candidates at least are live")
 
     def _bonus(self, gradients: Tangent, pairs: Sequence[Pair], first: int) -> Array:
         if self.variance == "full":
             return self.nu * bonus_full(gradients, pairs, first, self.decay)
         return np.sqrt(self.nu) * bonus_diagonal(gradients, pairs, first, self.decay)
 
-    def report(self, history: History, fitted: Callable[[History], _Fitted]) -> int:
+    def report(self, history: History, fitted: Callable[[History], _Fitted], pool: Pool) -> int:
         """The largest score; of the whole pool now, or of those shown by the model before the latest vote."""
         if self.reported == "pool" or len(history) == 0:
-            return int(fitted(history).gradients.score_N.argmax())
+            return pool.best(fitted(history).gradients.score_N)
         score_N = fitted(history.until(len(history) - 1)).gradients.score_N
-        shown = np.unique(np.concatenate([history.first_M, history.second_M]))
-        return int(shown[score_N[shown].argmax()])
+        shown_N = np.zeros_like(pool.live_N)
+        shown_N[history.first_M] = shown_N[history.second_M] = True
+        return Pool(pool.live_N & shown_N if (pool.live_N & shown_N).any() else pool.live_N).best(score_N)
 
     def belief(self, fitted: _Fitted) -> Gaussian:
         """The linearised model's Gaussian, with nu as its scale and the full V; not calibrated."""

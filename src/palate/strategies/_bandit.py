@@ -13,20 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Self, cast, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from palate.choice import WinRate, best_probability, difference_variance, outcome, win_rate
+from palate.choice import Utilities, WinRate, best_probability, difference_variance, outcome, win_rate
 from palate.errors import ConfigError, InputError
 from palate.registry import make
-from palate.strategies._protocol import History, Pair, Strategy
+from palate.strategies._protocol import History, Pair, Pool, Strategy
 from palate.strategies._stopping import stop_advice
 from palate.types import Array, Json, Posterior, Verdict
 
 __all__ = ["DEFAULT", "DuelBandit", "duel_bandit"]
 
 DEFAULT = "gp-eubo"
-_FORMAT = 1
+_FORMAT = 2
 _KEPT_FITS = 2  # the newest, and the one before it, which some strategies report from
+_CONTENDERS = 512  # candidates whose joint belief is drawn for P(best); the others' chances round to zero
+STRENGTHS = ("slightly", "clearly", "much")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class _Told:
     input_id: str | None
     judge: str | None
     response_features: tuple[tuple[float, ...], tuple[float, ...]] | None
+    strength: str | None
 
 
 class DuelBandit:
@@ -50,6 +53,7 @@ class DuelBandit:
         self._strategy: Strategy[Any, Any] = make("strategies", self._name, self._options)
         self._feature_ND = _check_features(feature_ND)
         self._seed = _check_seed(seed)
+        self._live_N = np.ones(len(self._feature_ND), dtype=np.bool_)
         self._told: list[_Told] = []
         self._asked = 0  # since the last verdict
         self._prepared: Any = None
@@ -75,12 +79,63 @@ class DuelBandit:
     @property
     def history(self) -> History:
         """The verdicts that teach, as arrays."""
-        rows = [(t.first, t.second, outcome(t.verdict)) for t in self._told if t.verdict.teaches]
+        told = [t for t in self._told if t.verdict.teaches]
         return History(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            np.array([row[1] for row in rows], dtype=np.int64),
-            np.array([row[2] for row in rows], dtype=np.float64),
+            np.array([t.first for t in told], dtype=np.int64),
+            np.array([t.second for t in told], dtype=np.int64),
+            np.array([outcome(t.verdict) for t in told], dtype=np.float64),
+            np.array([t.verdict is Verdict.BOTH_BAD for t in told], dtype=np.bool_),
+            np.array([0 if t.strength is None else 1 + STRENGTHS.index(t.strength) for t in told], np.int64),
+            _codes([t.judge for t in told]),
+            _codes([t.input_id for t in told]),
         )
+
+    @property
+    def live(self) -> list[int]:
+        """Rows of the candidates that still take part."""
+        return np.flatnonzero(self._live_N).tolist()
+
+    def add(self, features: ArrayLike) -> list[int]:
+        """Let more candidates take part.
+
+        Their belief comes from their likeness to the candidates that were voted on.
+
+        Args:
+            features: ``(K, D)``, one row a candidate.
+
+        Returns:
+            Their row numbers, which follow the present ones.
+
+        Raises:
+            InputError: Another number of dimensions, or features that are not finite.
+        """
+        more_KD = np.array(features, dtype=np.float64)
+        if more_KD.ndim != 2 or more_KD.shape[1] != self._feature_ND.shape[1]:
+            raise InputError(
+                f"new candidates need features of shape (any number, {self._feature_ND.shape[1]}) like "
+                f"the present ones, not {more_KD.shape}"
+            )
+        size = len(self)
+        self._feature_ND = _check_features(np.concatenate([self._feature_ND, more_KD]))
+        self._live_N = np.concatenate([self._live_N, np.ones(len(more_KD), dtype=np.bool_)])
+        self._prepared = None
+        self._fits.clear()
+        return list(range(size, len(self)))
+
+    def withdraw(self, i: int) -> None:
+        """Take a candidate out: it is neither asked about nor reported any more.
+
+        Its votes keep teaching about the candidates it met, and a late vote on it is welcome.
+
+        Raises:
+            InputError: Not a candidate, withdrawn already, or one of the last two.
+        """
+        i = self._check_row(i)
+        if not self._live_N[i]:
+            raise InputError(f"candidate {i} was withdrawn before")
+        if self._live_N.sum() <= 2:
+            raise InputError("a duel needs at least two candidates; add others before withdrawing this one")
+        self._live_N[i] = False
 
     @overload
     def ask(self, n: None = None, *, pending: Sequence[Pair] = ()) -> Pair: ...
@@ -111,7 +166,7 @@ class DuelBandit:
         fitted = self._fitted(history)
         chosen: list[Pair] = []
         for _ in range(1 if n is None else n):
-            pair = self._strategy.choose(fitted, history, taken, rng)
+            pair = self._strategy.choose(fitted, history, Pool(self._live_N, tuple(taken)), rng)
             chosen.append(pair)
             taken.append(pair)
         return chosen[0] if n is None else chosen
@@ -125,6 +180,7 @@ class DuelBandit:
         input_id: str | None = None,
         judge: str | None = None,
         response_features: ArrayLike | None = None,
+        strength: str | None = None,
     ) -> None:
         """Learn from one verdict.
 
@@ -136,9 +192,12 @@ class DuelBandit:
             input_id: Which input it was about; recorded.
             judge: Who said it; recorded.
             response_features: ``(2, R)`` description of the left and the right response; recorded.
+            strength: How clearly the winner was better: ``slightly``, ``clearly`` or ``much``, if the judge
+                said so; only with ``left`` and ``right``.
 
         Raises:
-            InputError: Not two different candidates, not a verdict, or features that are not finite.
+            InputError: Not two different candidates, not a verdict or strength, or features that are not
+                finite.
         """
         i, j = self._check_pair(i, j)
         try:
@@ -146,29 +205,40 @@ class DuelBandit:
         except ValueError:
             allowed = ", ".join(Verdict)
             raise InputError(f"{verdict!r} is not a verdict; say one of {allowed}") from None
-        self._told.append(_Told(i, j, said, input_id, judge, _check_responses(response_features)))
+        _check_strength(strength, said)
+        self._told.append(_Told(i, j, said, input_id, judge, _check_responses(response_features), strength))
         self._asked = 0
 
     def best(self) -> int:
         """The candidate to use now."""
-        return self._strategy.report(self.history, self._fitted)
+        return self._strategy.report(self.history, self._fitted, Pool(self._live_N))
 
     def posterior(self) -> Posterior:
         """Belief about the utilities: ``(mean_N, std_N)`` in log-odds, zero mean over the candidates."""
-        mean_N, covariance_NN = self._strategy.belief(self._fitted(self.history))
-        return Posterior(mean_N.copy(), np.sqrt(np.maximum(np.diag(covariance_NN), 0.0)))
+        belief = self._belief()
+        return Posterior(belief.mean_N.copy(), np.sqrt(belief.variance_N))
 
     def p_best(self) -> Array:
-        """Probability of each candidate to be the best; ``(N,)``, summing to one, from 4,096 seeded draws."""
-        mean_N, covariance_NN = self._strategy.belief(self._fitted(self.history))
-        return best_probability(mean_N, covariance_NN, self._rng("p_best", 0))
+        """Probability of each candidate to be the best of those that take part.
+
+        Returns:
+            ``(N,)``, summing to one, from 4,096 seeded draws. Of more than 512 candidates, the joint belief
+            about the 512 of highest mean plus three standard deviations is drawn from, and the others get 0.
+        """
+        belief = self._belief()
+        rows_S = np.flatnonzero(self._live_N)
+        if len(rows_S) > _CONTENDERS:
+            upper_S = (belief.mean_N + 3.0 * np.sqrt(belief.variance_N))[rows_S]
+            rows_S = np.sort(rows_S[np.argsort(-upper_S, kind="stable")[:_CONTENDERS]])
+        prob_N = np.zeros(len(self))
+        prob_N[rows_S] = best_probability(*belief.among(rows_S), self._rng("p_best", 0))
+        return prob_N
 
     def win_rate(self, i: int, j: int) -> WinRate:
         """Probability that i beats j: ``(mean, low, high)``, a central 95 % credible interval."""
-        i, j = self._check_pair(i, j)
-        mean_N, covariance_NN = self._strategy.belief(self._fitted(self.history))
-        both = np.ix_([i, j], [i, j])
-        return win_rate(float(mean_N[i] - mean_N[j]), float(difference_variance(covariance_NN[both])[0, 1]))
+        both = self._belief().among(np.array(self._check_pair(i, j)))
+        mean = float(both.mean_N[0] - both.mean_N[1])
+        return win_rate(mean, float(difference_variance(both.covariance_NN)[0, 1]))
 
     def should_stop(self) -> tuple[bool, str]:
         """Whether 20 more votes are expected to gain less than 0.5 % in win rate, and a sentence on it."""
@@ -177,8 +247,9 @@ class DuelBandit:
                 f"The strategy {self._name!r} cannot say when to stop, because its uncertainty is not "
                 "calibrated; set a budget of votes."
             )
-        belief = self._strategy.belief(self._fitted(self.history))
-        return stop_advice(belief, self.best(), self.votes, self._rng("stop", 0))
+        rows_S = np.flatnonzero(self._live_N)
+        best = int(np.searchsorted(rows_S, self.best()))
+        return stop_advice(self._belief().among(rows_S), best, self.votes, self._rng("stop", 0))
 
     def to_json(self, *, features: bool = True) -> dict[str, Json]:
         """The whole state as JSON.
@@ -194,6 +265,7 @@ class DuelBandit:
             "asked": self._asked,
             "features_sha256": _fingerprint(self._feature_ND),
             "features": self._feature_ND.tolist() if features else None,
+            "withdrawn": np.flatnonzero(~self._live_N).tolist(),
             "told": [
                 {
                     "first": told.first,
@@ -204,6 +276,7 @@ class DuelBandit:
                     "response_features": None
                     if told.response_features is None
                     else [list(row) for row in told.response_features],
+                    "strength": told.strength,
                 }
                 for told in self._told
             ],
@@ -233,10 +306,15 @@ class DuelBandit:
         bandit = cls(state["strategy"], feature_ND, state["seed"], state["options"])
         for told in state["told"]:
             bandit.tell(told["first"], told["second"], told["verdict"], **{
-                key: told[key] for key in ("input_id", "judge", "response_features")
+                key: told[key] for key in ("input_id", "judge", "response_features", "strength")
             })  # fmt: skip
+        for row in state["withdrawn"]:
+            bandit.withdraw(row)
         bandit._asked = state["asked"]
         return bandit
+
+    def _belief(self) -> Utilities:
+        return self._strategy.belief(self._fitted(self.history))
 
     def _fitted(self, history: History) -> Any:  # noqa: ANN401 - each strategy has its own type
         votes = len(history)
@@ -255,14 +333,15 @@ class DuelBandit:
         return np.random.default_rng([self._seed, tag, told, count])
 
     def _check_pair(self, i: int, j: int) -> Pair:
-        for row in (i, j):
-            if not _is_whole(row) or not 0 <= row < len(self):
-                raise InputError(
-                    f"{row!r} is not a candidate; rows are whole numbers from 0 to {len(self) - 1}"
-                )
+        i, j = self._check_row(i), self._check_row(j)
         if i == j:
             raise InputError(f"candidate {i} cannot duel itself; give two different rows")
-        return int(i), int(j)
+        return i, j
+
+    def _check_row(self, row: int) -> int:
+        if not _is_whole(row) or not 0 <= row < len(self):
+            raise InputError(f"{row!r} is not a candidate; rows are whole numbers from 0 to {len(self) - 1}")
+        return int(row)
 
 
 def duel_bandit(name: str, features: ArrayLike, seed: int, **options: object) -> DuelBandit:
@@ -310,6 +389,23 @@ def _check_features(feature_ND: Array) -> Array:
         )
     feature_ND.setflags(write=False)
     return feature_ND
+
+
+def _codes(names: Sequence[str | None]) -> NDArray[np.int64]:
+    """Names as numbers in order of first appearance."""
+    place = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return np.array([place[name] for name in names], dtype=np.int64)
+
+
+def _check_strength(strength: str | None, said: Verdict) -> None:
+    if strength is None:
+        return
+    if strength not in STRENGTHS:
+        raise InputError(
+            f"{strength!r} is not a strength; say one of {', '.join(STRENGTHS)}, or leave it out"
+        )
+    if said not in (Verdict.LEFT, Verdict.RIGHT):
+        raise InputError(f"a strength goes with left or right; {str(said)!r} has no winner")
 
 
 def _is_whole(value: object) -> bool:

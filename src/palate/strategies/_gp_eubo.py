@@ -27,7 +27,7 @@ from palate.choice import (
     update_prior,
 )
 from palate.errors import ConfigError
-from palate.strategies._protocol import History, Pair, allowed_pairs
+from palate.strategies._protocol import History, Pair, Pool, allowed_pairs
 from palate.types import Array
 
 __all__ = ["GpEubo", "gp_eubo", "linear_kernel", "rbf_kernel"]
@@ -115,20 +115,18 @@ class GpEubo:
         belief = update_prior(scale**2 * prepared[mixture], cross_MN.T, kernel_MM, fit)
         return _Fitted(belief, scale, mixture)
 
-    def choose(
-        self, fitted: _Fitted, history: History, open_pairs: Sequence[Pair], rng: np.random.Generator
-    ) -> Pair:
+    def choose(self, fitted: _Fitted, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """The pair of largest EUBO once the open questions are answered; the likelier winner first."""
         mean_N, covariance_NN = fitted.belief
-        for i, j in open_pairs:
+        for i, j in pool.open_pairs:
             covariance_NN = observe_pair(mean_N, covariance_NN, i, j)
-        value_NN = np.where(allowed_pairs(len(mean_N), open_pairs), eubo(mean_N, covariance_NN), -np.inf)
+        value_NN = np.where(allowed_pairs(pool), eubo(mean_N, covariance_NN), -np.inf)
         i, j = divmod(int(value_NN.argmax()), len(mean_N))
         return (i, j) if mean_N[i] >= mean_N[j] else (j, i)
 
-    def report(self, history: History, fitted: Callable[[History], _Fitted]) -> int:
+    def report(self, history: History, fitted: Callable[[History], _Fitted], pool: Pool) -> int:
         """The largest posterior mean of the whole pool, shown or not."""
-        return int(fitted(history).belief.mean_N.argmax())
+        return pool.best(fitted(history).belief.mean_N)
 
     def belief(self, fitted: _Fitted) -> Gaussian:
         """The Laplace approximation."""

@@ -2,27 +2,34 @@
 
     prepare(features) → prepared        once a study
     fit(prepared, history) → fitted     after votes; a pure function, so a belief can always be rebuilt
-    choose(fitted, history, open, rng)  the next pair
-    report(history, fitted)             the candidate to use now
+    choose(fitted, history, pool, rng)  the next pair
+    report(history, fitted, pool)       the candidate to use now
     belief(fitted)                      a Gaussian over utilities
 
 A strategy is a small frozen dataclass of options. It holds no votes: :class:`palate.strategies.DuelBandit`
 keeps the state and calls it. Array names: ``N`` candidates, ``D`` feature size, ``M`` votes.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import Gaussian
+from palate.choice import Utilities
 from palate.types import Array
 
-__all__ = ["History", "Pair", "Strategy", "allowed_pairs", "random_pair"]
+__all__ = ["History", "Pair", "Pool", "Strategy", "allowed_pairs", "random_pair"]
 
 Pair: TypeAlias = tuple[int, int]
+Rows: TypeAlias = NDArray[np.int64]
+
+
+def _unsaid() -> Rows:
+    return np.zeros(0, dtype=np.int64)
+
+
 PreparedT = TypeVar("PreparedT")
 FittedT = TypeVar("FittedT")
 
@@ -34,24 +41,58 @@ class History:
     Args:
         first_M: Row numbers of the candidates shown on the left.
         second_M: Row numbers of those on the right.
-        outcome_M: 1 where left won, 0 where right won, one half for ties.
+        outcome_M: 1 where left won, 0 where right won, one half for ties and both bad.
+        bad_M: Where a half means that both were bad; nowhere when left out.
+        strength_M: How clearly the winner was better: 0 not said, 1 slightly, 2 clearly, 3 much.
+        judge_M: Who voted, as numbers in order of first appearance; one and the same when left out.
+        input_M: On which input, as numbers in order of first appearance; one and the same when left out.
     """
 
-    first_M: NDArray[np.int64]
-    second_M: NDArray[np.int64]
+    first_M: Rows
+    second_M: Rows
     outcome_M: Array
+    bad_M: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    strength_M: Rows = field(default_factory=_unsaid)
+    judge_M: Rows = field(default_factory=_unsaid)
+    input_M: Rows = field(default_factory=_unsaid)
+
+    def __post_init__(self) -> None:
+        for name in ("bad_M", "strength_M", "judge_M", "input_M"):
+            said_M = getattr(self, name)
+            if len(said_M) == 0:
+                object.__setattr__(self, name, np.zeros(len(self), dtype=said_M.dtype))
 
     def __len__(self) -> int:
         return len(self.outcome_M)
 
     def until(self, votes: int) -> "History":
         """The first ``votes`` votes."""
-        return History(self.first_M[:votes], self.second_M[:votes], self.outcome_M[:votes])
+        return History(*(getattr(self, part.name)[:votes] for part in fields(self)))
 
     @property
     def pairs(self) -> list[Pair]:
         """What was asked, as ``(left, right)``."""
         return list(zip(self.first_M.tolist(), self.second_M.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What may be asked, and what already is.
+
+    Args:
+        live_N: Which candidates still take part; the withdrawn are neither asked about nor reported.
+        open_pairs: Pairs that wait for an answer.
+    """
+
+    live_N: NDArray[np.bool_]
+    open_pairs: tuple[Pair, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.live_N)
+
+    def best(self, value_N: Array) -> int:
+        """The live candidate of the largest value, the first one of equals."""
+        return int(np.where(self.live_N, value_N, -np.inf).argmax())
 
 
 class Strategy(Protocol[PreparedT, FittedT]):
@@ -70,36 +111,34 @@ class Strategy(Protocol[PreparedT, FittedT]):
         """Learn from all votes. Pure and deterministic: equal votes give equal bits."""
         ...
 
-    def choose(
-        self, fitted: FittedT, history: History, open_pairs: Sequence[Pair], rng: np.random.Generator
-    ) -> Pair:
-        """Pick two different candidates, avoiding the pairs that wait for an answer while others are left."""
+    def choose(self, fitted: FittedT, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
+        """Pick two different live candidates, avoiding open pairs while others are left."""
         ...
 
-    def report(self, history: History, fitted: Callable[[History], FittedT]) -> int:
-        """The candidate to use now; ``fitted`` gives the model after any prefix of the history."""
+    def report(self, history: History, fitted: Callable[[History], FittedT], pool: Pool) -> int:
+        """The live candidate to use now; ``fitted`` gives the model after any prefix of the history."""
         ...
 
-    def belief(self, fitted: FittedT) -> Gaussian:
+    def belief(self, fitted: FittedT) -> Utilities:
         """Utilities in log-odds, zero mean over the candidates."""
         ...
 
 
-def allowed_pairs(size: int, taken: Sequence[Pair]) -> NDArray[np.bool_]:
+def allowed_pairs(pool: Pool) -> NDArray[np.bool_]:
     """Which pairs ``i < j`` may be asked, as an ``(N, N)`` table.
 
-    Pairs in ``taken`` are left out, whichever side stood where, unless nothing else is left: asking the same
-    pair on another input still teaches, asking nothing does not.
+    Open pairs are left out, whichever side stood where, unless nothing else is left: asking the same pair on
+    another input still teaches, asking nothing does not.
     """
-    free_NN = np.triu(np.ones((size, size), dtype=np.bool_), k=1)
-    everything_NN = free_NN.copy()
-    for i, j in taken:
+    everything_NN = np.triu(pool.live_N[:, None] & pool.live_N[None, :], k=1)
+    free_NN = everything_NN.copy()
+    for i, j in pool.open_pairs:
         free_NN[min(i, j), max(i, j)] = False
     return free_NN if free_NN.any() else everything_NN
 
 
-def random_pair(size: int, taken: Sequence[Pair], rng: np.random.Generator) -> Pair:
+def random_pair(pool: Pool, rng: np.random.Generator) -> Pair:
     """Draw a pair uniformly among the allowed ones, and its order with a fair coin."""
-    choice = rng.choice(np.flatnonzero(allowed_pairs(size, taken)))
-    i, j = int(choice) // size, int(choice) % size
+    choice = rng.choice(np.flatnonzero(allowed_pairs(pool)))
+    i, j = int(choice) // len(pool), int(choice) % len(pool)
     return (i, j) if rng.random() < 0.5 else (j, i)

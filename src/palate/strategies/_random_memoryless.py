@@ -4,13 +4,13 @@ Source: the random search that arXiv 2405.17346 compares with, as its released c
 and no model, so its belief stays flat whatever people say; a tie leaves the report as it was.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from palate.choice import Gaussian
-from palate.strategies._protocol import History, Pair, random_pair
+from palate.strategies._protocol import History, Pair, Pool, random_pair
 from palate.types import Array
 
 __all__ = ["RandomMemoryless", "random_memoryless"]
@@ -33,19 +33,16 @@ class RandomMemoryless:
         """A flat belief: zero means, unit variances, centred."""
         return Gaussian(np.zeros(prepared), np.eye(prepared) - 1.0 / prepared)
 
-    def choose(
-        self, fitted: Gaussian, history: History, open_pairs: Sequence[Pair], rng: np.random.Generator
-    ) -> Pair:
+    def choose(self, fitted: Gaussian, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """Any pair that is not open, with equal probability."""
-        return random_pair(len(fitted.mean_N), open_pairs, rng)
+        return random_pair(pool, rng)
 
-    def report(self, history: History, fitted: Callable[[History], Gaussian]) -> int:
-        """The winner of the last duel that had one; the first candidate before any."""
-        decided_K = np.flatnonzero(history.outcome_M != 0.5)
-        if len(decided_K) == 0:
-            return 0
-        last = int(decided_K[-1])
-        return int((history.first_M if history.outcome_M[last] > 0.5 else history.second_M)[last])
+    def report(self, history: History, fitted: Callable[[History], Gaussian], pool: Pool) -> int:
+        """The winner of the last duel that had one and still takes part; the first candidate before any."""
+        winner_M = np.where(history.outcome_M > 0.5, history.first_M, history.second_M)
+        winner_K = winner_M[history.outcome_M != 0.5]
+        live_K = winner_K[pool.live_N[winner_K]]
+        return int(live_K[-1]) if len(live_K) else int(pool.live_N.argmax())
 
     def belief(self, fitted: Gaussian) -> Gaussian:
         """Flat, always."""

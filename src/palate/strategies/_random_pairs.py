@@ -7,14 +7,14 @@ Source: the Bayesian form of the linear duelling bandit's model (Saha 2021; Beng
 choice rule.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from palate.choice import Gaussian, count_duels, fit_utilities
 from palate.errors import ConfigError
-from palate.strategies._protocol import History, Pair, random_pair
+from palate.strategies._protocol import History, Pair, Pool, random_pair
 from palate.types import Array
 
 __all__ = ["RandomPairs", "random_pairs"]
@@ -44,15 +44,13 @@ class RandomPairs:
         """Laplace's method on all votes."""
         return fit_utilities(prepared, count_duels(history.first_M, history.second_M, history.outcome_M))[0]
 
-    def choose(
-        self, fitted: Gaussian, history: History, open_pairs: Sequence[Pair], rng: np.random.Generator
-    ) -> Pair:
+    def choose(self, fitted: Gaussian, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """Any pair that is not open, with equal probability."""
-        return random_pair(len(fitted.mean_N), open_pairs, rng)
+        return random_pair(pool, rng)
 
-    def report(self, history: History, fitted: Callable[[History], Gaussian]) -> int:
+    def report(self, history: History, fitted: Callable[[History], Gaussian], pool: Pool) -> int:
         """The largest posterior mean of the whole pool."""
-        return int(fitted(history).mean_N.argmax())
+        return pool.best(fitted(history).mean_N)
 
     def belief(self, fitted: Gaussian) -> Gaussian:
         """The Laplace approximation."""

@@ -13,7 +13,7 @@ than too short.
 import numpy as np
 
 from palate.choice import Gaussian, difference_variance, eubo, observe_pair, sigmoid
-from palate.strategies._protocol import allowed_pairs
+from palate.strategies._protocol import Pool, allowed_pairs
 from palate.types import Array
 
 __all__ = ["expected_gain", "stop_advice"]
@@ -28,7 +28,7 @@ _HARDLY_BETTER = 0.55
 def _planned_directions(belief: Gaussian, votes: int) -> tuple[Array, Array]:
     """Columns ``v`` with ``S - S' = V V^T`` for the votes that EUBO would ask, and ``S'``."""
     covariance_NN = belief.covariance_NN
-    free_NN = allowed_pairs(len(belief.mean_N), ())
+    free_NN = allowed_pairs(Pool(np.ones(len(belief.mean_N), dtype=np.bool_)))
     columns: list[Array] = []
     for _ in range(votes):
         value_NN = np.where(free_NN, eubo(belief.mean_N, covariance_NN), -np.inf)

@@ -9,6 +9,13 @@ from palate.choice._acquisition import (
     square_root,
     win_rate,
 )
+from palate.choice._agreement import (
+    Estimate,
+    cohen_kappa,
+    krippendorff_alpha,
+    raw_agreement,
+    share_interval,
+)
 from palate.choice._bradley_terry import bradley_terry
 from palate.choice._laplace import (
     DuelCounts,
@@ -21,23 +28,46 @@ from palate.choice._laplace import (
     update_prior,
 )
 from palate.choice._numeric import log_sigmoid, outcome, sigmoid
+from palate.choice._ratings import (
+    ELO,
+    Comparisons,
+    Ranking,
+    Ratings,
+    bootstrap_scores,
+    count_comparisons,
+    fit_ratings,
+    rank_ratings,
+)
 
 __all__ = [
+    "ELO",
+    "Comparisons",
     "DuelCounts",
+    "Estimate",
     "Gaussian",
     "LaplaceFit",
+    "Ranking",
+    "Ratings",
     "Utilities",
     "WinRate",
     "best_probability",
+    "bootstrap_scores",
     "bradley_terry",
+    "cohen_kappa",
+    "count_comparisons",
     "count_duels",
     "difference_variance",
     "eubo",
     "fit_differences",
+    "fit_ratings",
     "fit_utilities",
+    "krippendorff_alpha",
     "log_sigmoid",
     "observe_pair",
     "outcome",
+    "rank_ratings",
+    "raw_agreement",
+    "share_interval",
     "sigmoid",
     "square_root",
     "update_prior",

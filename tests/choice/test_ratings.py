@@ -266,6 +266,9 @@ def test_the_group_of_the_best_looks_at_differences_not_at_overlaps() -> None:
     assert ranking.rank_N.tolist() == [1, 2]
     assert ranking.with_leader_N.tolist() == [True, False]
     assert ranking.leader == 0
+    # log(236 / 164) = 0.36397; 1.95996 / sqrt(400 · 0.59 · 0.41) = 0.19925
+    assert ranking.behind_N == pytest.approx([0, 0.36397], abs=1e-5)
+    assert ranking.reach_N == pytest.approx([0, 0.19925], abs=1e-5)
     level = fit_ratings(votes((0, 1, 1, 210), (0, 1, 0, 190)), 2)
     assert rank_ratings(level).rank_N.tolist() == [1, 1]
 

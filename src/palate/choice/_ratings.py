@@ -98,12 +98,15 @@ class Ranking(NamedTuple):
 
     ``rank_N`` is 1 plus the number of candidates that are significantly better, 0 for candidates that are not
     rated. ``leader`` has the highest score, -1 when nobody is rated. ``with_leader_N`` marks the candidates
-    that the votes do not separate from the leader, the leader among them.
+    that the votes do not separate from the leader, the leader among them: those whose ``behind_N``, the
+    leader's score less their own in log-odds, is at most ``reach_N``, half the width of its interval.
     """
 
     rank_N: NDArray[np.intp]
     leader: int
     with_leader_N: NDArray[np.bool_]
+    behind_N: Array
+    reach_N: Array
 
 
 def count_comparisons(first_M: NDArray[np.intp], second_M: NDArray[np.intp], outcome_M: Array) -> Comparisons:
@@ -205,20 +208,24 @@ def rank_ratings(
     rated_N = ratings.rated_N
     rank_N = np.zeros(len(rated_N), dtype=np.intp)
     if not rated_N.any():
-        return Ranking(rank_N, -1, np.zeros_like(rated_N))
+        unknown_N = np.full(len(rated_N), np.nan)
+        return Ranking(rank_N, -1, np.zeros_like(rated_N), unknown_N, unknown_N)
     others = max(1, int(rated_N.sum()) - 1) if correction == "bonferroni" else 1
     z = NormalDist().inv_cdf(1.0 - (1.0 - level) / 2.0 / others)
     score_n = ratings.score_N[rated_N]
     covariance_nn = ratings.covariance_NN[np.ix_(rated_N, rated_N)]
     spread_n = np.diag(covariance_nn)
-    std_nn = np.sqrt(np.maximum(spread_n[:, None] + spread_n[None, :] - 2.0 * covariance_nn, 0.0))
+    reach_nn = z * np.sqrt(np.maximum(spread_n[:, None] + spread_n[None, :] - 2.0 * covariance_nn, 0.0))
     gap_nn = score_n[:, None] - score_n[None, :]
-    better_nn = gap_nn > np.maximum(z * std_nn, 1e-12)
+    better_nn = gap_nn > np.maximum(reach_nn, 1e-12)
     rank_N[rated_N] = 1 + better_nn.sum(axis=0)
     leader = int(np.nanargmax(ratings.score_N))
+    first = int(np.argmax(score_n))
     with_leader_N = np.zeros_like(rated_N)
-    with_leader_N[rated_N] = ~better_nn[int(np.argmax(score_n))]
-    return Ranking(rank_N, leader, with_leader_N)
+    with_leader_N[rated_N] = ~better_nn[first]
+    reach_N = np.full(len(rated_N), np.nan)
+    reach_N[rated_N] = reach_nn[first]
+    return Ranking(rank_N, leader, with_leader_N, ratings.score_N[leader] - ratings.score_N, reach_N)
 
 
 def bootstrap_scores(

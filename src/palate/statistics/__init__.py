@@ -1,0 +1,24 @@
+"""What the votes say by themselves: ratings with intervals, side habits, the pull of style, agreement.
+
+The belief that chooses the next duel is one reading of the votes. This is the other, which needs no strategy
+and no embedding: :func:`study_statistics` counts and fits, and returns plain values.
+"""
+
+from palate.statistics._agree import Agreement, JudgePair, Repeats
+from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
+from palate.statistics._style import StyleControl, StyleEffect, style_counts
+from palate.statistics._values import Figure
+
+__all__ = [
+    "Agreement",
+    "Figure",
+    "JudgePair",
+    "RatedCandidate",
+    "Repeats",
+    "SideBias",
+    "Statistics",
+    "StyleControl",
+    "StyleEffect",
+    "study_statistics",
+    "style_counts",
+]

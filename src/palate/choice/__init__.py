@@ -38,6 +38,7 @@ from palate.choice._ratings import (
     fit_ratings,
     rank_ratings,
 )
+from palate.choice._verdicts import Joint, Said, Terms, TieKind, VerdictModel, Votes, gather_votes
 
 __all__ = [
     "ELO",
@@ -45,10 +46,16 @@ __all__ = [
     "DuelCounts",
     "Estimate",
     "Gaussian",
+    "Joint",
     "LaplaceFit",
     "Ranking",
     "Ratings",
+    "Said",
+    "Terms",
+    "TieKind",
     "Utilities",
+    "VerdictModel",
+    "Votes",
     "WinRate",
     "best_probability",
     "bootstrap_scores",
@@ -61,6 +68,7 @@ __all__ = [
     "fit_differences",
     "fit_ratings",
     "fit_utilities",
+    "gather_votes",
     "krippendorff_alpha",
     "log_sigmoid",
     "observe_pair",

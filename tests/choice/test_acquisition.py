@@ -2,17 +2,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from palate.choice import (
     best_probability,
     count_duels,
     difference_variance,
     eubo,
+    expected_best,
     fit_utilities,
     observe_pair,
     square_root,
+    thompson_pair,
+    vote_information,
     win_rate,
 )
+from palate.errors import InputError
 
 FOUR_ERRORS = 4.0  # standard errors of a simulation with a fixed seed
 
@@ -120,3 +125,71 @@ def test_square_root_of_a_singular_covariance() -> None:
 def test_square_root_leaves_out_what_is_not_a_variance() -> None:
     root = square_root(np.diag([1.0, -0.5]))
     assert root @ root.T == pytest.approx(np.diag([1.0, 0.0]), abs=1e-12)
+
+
+def test_expected_best_of_two_is_eubo() -> None:
+    mean, covariance = belief(5, 6)
+    draws = mean[:, None] + square_root(covariance) @ np.random.default_rng(0).standard_normal((6, 100_000))
+    pairs = np.argwhere(np.triu(np.ones((6, 6)), 1))
+    error = FOUR_ERRORS * np.sqrt(covariance.diagonal().max() / 100_000)
+    exact = eubo(mean, covariance)[pairs[:, 0], pairs[:, 1]]
+    assert expected_best(draws, pairs) == pytest.approx(exact, abs=error)
+
+
+def test_expected_best_of_three_independent_normals_is_known() -> None:
+    # E max of three standard normals is 3 / (2 sqrt(pi)); of one it is the mean
+    draws = np.random.default_rng(0).standard_normal((3, 200_000))
+    exact = 1.5 / np.sqrt(np.pi)
+    assert expected_best(draws, np.array([[0, 1, 2]]))[0] == pytest.approx(
+        exact, abs=FOUR_ERRORS / 200_000**0.5
+    )
+    assert expected_best(draws, np.array([[1]]))[0] == pytest.approx(draws[1].mean(), abs=1e-12)
+
+
+def test_expected_best_in_blocks_is_the_same_as_at_once() -> None:
+    draws = np.random.default_rng(0).standard_normal((40, 4096))
+    pairs = np.argwhere(np.triu(np.ones((40, 40)), 1))  # 780 groups, more than one block of 256
+    whole = np.maximum(draws[pairs[:, 0]], draws[pairs[:, 1]]).mean(axis=1)
+    assert expected_best(draws, pairs) == pytest.approx(whole, abs=1e-14)
+
+
+def test_expected_best_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="groups must be a table"):
+        expected_best(np.zeros((3, 4)), np.zeros((2, 0), dtype=np.int64))
+
+
+def entropy(chance: np.ndarray) -> np.ndarray:
+    safe = np.clip(chance, 1e-300, 1.0)
+    other = np.clip(1.0 - chance, 1e-300, 1.0)
+    return -safe * np.log(safe) - other * np.log(other)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.3, -1.0, 2.5, 8.0])
+@pytest.mark.parametrize("spread", [0.01, 0.5, 2.0, 10.0])
+def test_vote_information_against_quadrature(mean: float, spread: float) -> None:
+    z = np.linspace(-10, 10, 100_001)
+    weight = np.exp(-0.5 * z**2) / np.exp(-0.5 * z**2).sum()
+    chance = norm.cdf(mean + spread * z)
+    exact = entropy(np.array(weight @ chance)) - weight @ entropy(chance)
+    told = vote_information(np.array([mean]), np.array([spread**2]))[0]
+    assert told == pytest.approx(float(exact), abs=1e-6)
+
+
+def test_vote_information_extremes() -> None:
+    # A known answer tells nothing, neither does a coin that is sure to be one; one bit is the most.
+    mean = np.array([[0.0, 0.0, 50.0], [1e6, -1e6, 3.0]])
+    variance = np.array([[0.0, 1e12, 1e-6], [1.0, 1e3, 0.0]])
+    told = vote_information(mean, variance)
+    assert told.shape == (2, 3)
+    assert told[0] == pytest.approx([0.0, np.log(2), 0.0], abs=1e-5)
+    assert told[1] == pytest.approx(np.zeros(3), abs=1e-12)
+
+
+def test_thompson_pair_takes_what_is_left() -> None:
+    draws = np.array([[3.0, 2.0, 1.0], [0.0, 5.0, 4.0]])
+    allowed = np.zeros((3, 3), dtype=np.bool_)
+    allowed[0, 2] = True
+    assert thompson_pair(draws, allowed) == (0, 2)
+    # 0 has no partner any more: the best of the first draw among the others starts
+    allowed[0, 2], allowed[1, 2] = False, True
+    assert thompson_pair(draws, allowed) == (1, 2)

@@ -12,6 +12,7 @@ QUICK = {"hidden": (8, 8), "steps": 300}
 ROWS = [
     StrategyRow("gp-eubo", margin=0.8),
     StrategyRow("random", margin=0.7),
+    StrategyRow("preferential-gp", margin=0.65),
     StrategyRow(
         "random-memoryless",
         finds_best=None,
@@ -23,6 +24,10 @@ ROWS = [
 NEURAL_ROWS = [
     StrategyRow("apohf", QUICK, margin=0.6),
     StrategyRow("apohf-released", QUICK, margin=0.4),
+    # Not neural, but as slow: every refit searches for hyper-parameters.
+    StrategyRow("preferential-gp-bald", margin=0.7),
+    StrategyRow("preferential-gp-qeubo", margin=0.7),
+    StrategyRow("preferential-gp-thompson", margin=0.6),
 ]
 
 

@@ -5,8 +5,11 @@ from palate.choice._acquisition import (
     best_probability,
     difference_variance,
     eubo,
+    expected_best,
     observe_pair,
     square_root,
+    thompson_pair,
+    vote_information,
     win_rate,
 )
 from palate.choice._agreement import (
@@ -65,6 +68,7 @@ __all__ = [
     "count_duels",
     "difference_variance",
     "eubo",
+    "expected_best",
     "fit_differences",
     "fit_ratings",
     "fit_utilities",
@@ -78,6 +82,8 @@ __all__ = [
     "share_interval",
     "sigmoid",
     "square_root",
+    "thompson_pair",
     "update_prior",
+    "vote_information",
     "win_rate",
 ]

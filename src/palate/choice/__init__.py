@@ -31,6 +31,7 @@ from palate.choice._laplace import (
     update_prior,
 )
 from palate.choice._numeric import log_sigmoid, outcome, sigmoid
+from palate.choice._people import Parameter, PeopleFit, PeopleOptions, fit_people, fit_verdicts
 from palate.choice._ratings import (
     ELO,
     Comparisons,
@@ -51,6 +52,9 @@ __all__ = [
     "Gaussian",
     "Joint",
     "LaplaceFit",
+    "Parameter",
+    "PeopleFit",
+    "PeopleOptions",
     "Ranking",
     "Ratings",
     "Said",
@@ -70,8 +74,10 @@ __all__ = [
     "eubo",
     "expected_best",
     "fit_differences",
+    "fit_people",
     "fit_ratings",
     "fit_utilities",
+    "fit_verdicts",
     "gather_votes",
     "krippendorff_alpha",
     "log_sigmoid",

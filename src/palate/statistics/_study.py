@@ -172,9 +172,10 @@ def study_statistics(
     ratings = fit_ratings(counted, len(ids))
     answers = {vote.seq: _answers(state, vote) for vote in votes}
     style, controlled = _style(votes, rows, ratings, answers, response)
-    rng = np.random.default_rng(seed)
+    # Two generators, so that the intervals of agreement do not depend on the rounds of the ratings.
+    rating_rng, agreement_rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     wins_NN, ties_NN = _tables(rows, len(ids))
-    spans = _spans(bootstrap_scores(counted, ratings, rng, rounds=rounds), ratings)
+    spans = _spans(bootstrap_scores(counted, ratings, rating_rng, rounds=rounds), ratings)
     ranking = rank_ratings(ratings)
     order = sorted(
         range(len(ids)), key=lambda i: (not ratings.rated_N[i], -np.nan_to_num(ratings.score_N[i]))
@@ -208,7 +209,7 @@ def study_statistics(
         candidates=tuple(row(i) for i in order),
         side=_sides(votes, rows, ratings, len(ids)),
         style=style,
-        agreement=agreement(seen, rng),
+        agreement=agreement(seen, agreement_rng),
         wins=_whole(wins_NN[np.ix_(place, place)]),
         ties=_whole(ties_NN[np.ix_(place, place)]),
         rounds=rounds,

@@ -25,11 +25,14 @@ FEATURES = ("length", "headings", "lists", "bold", "code")
 VOTES_A_COEFFICIENT = 10  # decided votes below which a coefficient is not worth showing
 _Z = 1.959963984540054
 
-_FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"(?<!`)(`+)(?!`)[^\n]+?(?<!`)\1(?!`)")
+# No pattern may look at a character more than a few times, whatever the text: a model wrote it.
+_FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"(?<!`)`(?!`)[^`\n]+`(?!`)|(?<!`)``(?!`)(?:[^`\n]|`(?!`))+``(?!`)")
 _HEADING = re.compile(r"^ {0,3}#{1,6}(?:\s|$)", re.MULTILINE)
-_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\S", re.MULTILINE)
-_BOLD = re.compile(r"\*\*(?=\S)[^\n]+?(?<=\S)\*\*|(?<!\w)__(?=\S)[^\n]+?(?<=\S)__(?!\w)")
+_ITEM = re.compile(r"^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\S", re.MULTILINE)
+_BOLD = re.compile(
+    r"\*\*(?=\S)(?:[^*\n]|\*(?!\*))+(?<=\S)\*\*|(?<!\w)__(?=\S)(?:[^_\n]|_(?!_))+(?<=\S)__(?!\w)"
+)
 
 
 @dataclass(frozen=True, slots=True)

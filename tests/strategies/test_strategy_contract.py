@@ -24,6 +24,8 @@ ROWS = [
 NEURAL_ROWS = [
     StrategyRow("apohf", QUICK, margin=0.6),
     StrategyRow("apohf-released", QUICK, margin=0.4),
+    StrategyRow("ndb-ucb", {"width": 16, "steps": 100}, margin=0.65),
+    StrategyRow("ndb-ts", {"width": 16, "steps": 100}, margin=0.7),
     # Not neural, but as slow: every refit searches for hyper-parameters.
     StrategyRow("preferential-gp-bald", margin=0.7),
     StrategyRow("preferential-gp-qeubo", margin=0.7),

@@ -8,6 +8,7 @@ from palate.strategies._ensemble_ts import EnsembleTs, ensemble_ts
 from palate.strategies._gp_eubo import GpEubo, gp_eubo
 from palate.strategies._linear_duel import LinearDuel, linear_ucb
 from palate.strategies._linear_released import LinearReleased, linear_released
+from palate.strategies._neural_duel import NeuralDuel, ndb_ts, ndb_ucb
 from palate.strategies._pdo import Pdo, pdo
 from palate.strategies._preferential_gp import (
     PreferentialGp,
@@ -31,6 +32,7 @@ __all__ = [
     "History",
     "LinearDuel",
     "LinearReleased",
+    "NeuralDuel",
     "Pair",
     "Pdo",
     "Pool",
@@ -47,6 +49,8 @@ __all__ = [
     "gp_eubo",
     "linear_released",
     "linear_ucb",
+    "ndb_ts",
+    "ndb_ucb",
     "pdo",
     "preferential_gp",
     "preferential_gp_bald",

@@ -127,3 +127,17 @@ def test_a_withdrawn_prompt_does_not_break_the_reports(call: Call, voted: Path) 
         for more in ((), ("--json",)):
             assert call(verb, voted, *more).exit_code == 0
     assert "  prompts    3 (1 withdrawn)\n" in call("status", voted).stdout
+
+
+def test_statistics(call: Call, voted: Path, new: Path) -> None:
+    lines = call("statistics", voted).stdout.splitlines()
+    assert lines[0] == "Sorry notes"
+    assert lines[2] == "3 votes counted, by 1 judge; too few to settle anything."
+    assert any("not separable from the best" in line for line in lines)
+    assert any(line.startswith("left side  all judges: ") for line in lines)
+    told = json.loads(call("statistics", voted, "--json", "--rounds", "50").stdout)
+    assert (told["name"], told["votes"], told["counted"], told["rounds"]) == ("Sorry notes", 4, 3, 50)
+    assert {row["text"] for row in told["candidates"]} == set(PROMPTS)
+    assert sum(row["wins"] for row in told["candidates"]) == 2
+    assert sum(map(sum, told["wins"])) == 2
+    assert told["judges"] == {"me": 4}

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
     app.command("best")(best)
     app.command("report")(report)
+    app.command("statistics")(statistics)
     app.command("export")(export)
     app.command("list")(list_parts)
     app.command("schema")(schema)
@@ -153,6 +154,32 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     say(clean(f"# {_name(state, study)}\n"))
     known = {**state.withdrawn, **state.candidates}  # a belief may be older than a withdrawal
     say(clean(markdown_report(belief, known, cost=cost_words(spent))).rstrip())
+
+
+def statistics(
+    study: StudyPath = STUDY,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, max=10_000, help="Resamples for the second kind of interval.")
+    ] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Print ratings with intervals, the pull of style and side, and agreement between judges."""
+    from palate.statistics import study_statistics
+
+    with open_existing(study) as store:
+        from palate.store import StudyState
+
+        state = StudyState()
+        state.follow(store)
+        found = study_statistics(state, store.get_response, rounds=rounds)
+    if as_json:
+        print_json({"name": _name(state, study), **found.to_json()})
+        return
+    from palate.command._statistics import table
+
+    say(clean(f"{_name(state, study)}\n"))
+    for line in table(found):
+        say(line)
 
 
 def export(

@@ -26,6 +26,7 @@ from palate.web._assets import Asset, read_assets
 from palate.web._ballots import RefusedError, VoteRoute, failure, read_body
 from palate.web._guard import COLD_STYLE, Guard, Handler, Scope, Send, Session, send_reply
 from palate.web._results import results_view
+from palate.web._statistics import StatisticsPage
 from palate.web._view import StudyView, candidate_of
 from palate.web._words import Words, read_words
 
@@ -102,6 +103,7 @@ class _Pages:
         self._session = session
         self._words = words
         self._spent = spent
+        self._statistics = StatisticsPage(view, words)
         self._assets: dict[str, Asset] = read_assets()
         self._waiters = 0
         self._changing = asyncio.Lock()
@@ -120,6 +122,7 @@ class _Pages:
             ("/", "GET", self.vote_page),
             ("/results", "GET", self.results_page),
             ("/results/best.txt", "GET", self.best_text),
+            ("/statistics", "GET", self.statistics_page),
             ("/static/{name}", "GET", self.static),
             ("/api/duels", "GET", self.duels),
             ("/api/undo", "POST", self.undo),
@@ -194,6 +197,12 @@ class _Pages:
         spent = self._spent() if self._spent else None
         view = await run_in_threadpool(results_view, self._view, self._words, spent)
         page = self._render("results.html", t=self._words["results"], v=view)
+        return Response(page, media_type="text/html")
+
+    async def statistics_page(self, request: Request) -> Response:
+        """The page that shows what the votes say by themselves."""
+        view = await run_in_threadpool(self._statistics)
+        page = self._render("statistics.html", t=self._words["statistics"], v=view)
         return Response(page, media_type="text/html")
 
     async def best_text(self, request: Request) -> Response:

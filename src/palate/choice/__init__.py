@@ -32,6 +32,7 @@ from palate.choice._laplace import (
 )
 from palate.choice._numeric import log_sigmoid, outcome, sigmoid
 from palate.choice._people import Parameter, PeopleFit, PeopleOptions, fit_people, fit_verdicts
+from palate.choice._raters import RaterFit, RaterOptions, fit_raters
 from palate.choice._ratings import (
     ELO,
     Comparisons,
@@ -56,6 +57,8 @@ __all__ = [
     "PeopleFit",
     "PeopleOptions",
     "Ranking",
+    "RaterFit",
+    "RaterOptions",
     "Ratings",
     "Said",
     "Terms",
@@ -75,6 +78,7 @@ __all__ = [
     "expected_best",
     "fit_differences",
     "fit_people",
+    "fit_raters",
     "fit_ratings",
     "fit_utilities",
     "fit_verdicts",

@@ -17,13 +17,14 @@ Utilities are reported in log-odds: ``Phi(z)`` and ``sigmoid(1.702 z)`` differ b
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palate.choice import DuelCounts, Gaussian, count_duels, observe_pair, update_prior
 from palate.errors import ConfigError
+from palate.strategies._checks import check_choice
 from palate.strategies._preferential_choice import PROBIT, RULES, Rule
 from palate.strategies._preferential_laplace import Link, evidence_slope, find_mode
 from palate.strategies._protocol import History, Pair, Pool, allowed_pairs
@@ -308,7 +309,9 @@ def preferential_gp(
             hundreds of dimensions.
 
     Returns:
-        The strategy. A refit at 200 candidates and 150 votes takes some 25 ms, at 75 votes 12 ms.
+        The strategy. A refit at 200 candidates and 150 votes takes 10 to 25 ms; the time grows with the cube
+        of the number of distinct pairs. Choosing takes 60 ms by ``qeubo``, 25 ms by ``bald`` and 2 ms by the
+        others.
 
     Raises:
         ConfigError: An option is not one of these.
@@ -322,15 +325,12 @@ def preferential_gp(
         >>> bandit.best() == i
         True
     """
-    if choice not in ("eubo", "qeubo", "thompson", "bald"):
-        raise ConfigError(f"choice must be one of {', '.join(RULES)}, not {choice!r}")
-    if link not in ("probit", "logit"):
-        raise ConfigError(f"link must be 'probit' or 'logit', not {link!r}")
-    if scaling not in ("cube", "diagonal"):
-        raise ConfigError(f"scaling must be 'cube' or 'diagonal', not {scaling!r}")
+    check_choice("choice", choice, tuple(RULES))
+    check_choice("link", link, ("probit", "logit"))
+    check_choice("scaling", scaling, ("cube", "diagonal"))
     if ard not in (True, False):
         raise ConfigError(f"ard must be true or false, not {ard!r}")
-    return PreferentialGp(choice, link, bool(ard), scaling)
+    return PreferentialGp(cast("Rule", choice), cast("Link", link), bool(ard), cast("Scaling", scaling))
 
 
 def preferential_gp_qeubo(

@@ -13,6 +13,12 @@ ROWS = [
     StrategyRow("gp-eubo", margin=0.8),
     StrategyRow("random", margin=0.7),
     StrategyRow("preferential-gp", margin=0.65),
+    StrategyRow("linear-ucb", margin=0.6),
+    StrategyRow("linear-ucb", {"choice": "max-inp"}, margin=0.75),
+    StrategyRow("linear-ucb", {"choice": "colstim", "matrix": "hessian"}, margin=0.6),
+    # Without features, few duels a candidate say no more than the last one does: 0.0 at 25 votes, 0.95 here.
+    StrategyRow("double-ts", margin=0.7, votes=100),
+    StrategyRow("pdo", margin=0.5),
     StrategyRow(
         "random-memoryless",
         finds_best=None,
@@ -26,6 +32,9 @@ NEURAL_ROWS = [
     StrategyRow("apohf-released", QUICK, margin=0.4),
     StrategyRow("ndb-ucb", {"width": 16, "steps": 100}, margin=0.65),
     StrategyRow("ndb-ts", {"width": 16, "steps": 100}, margin=0.7),
+    StrategyRow("ensemble-ts", {"steps": 200}, margin=0.35),
+    # Not neural, but as slow: a thousand steps a refit.
+    StrategyRow("linear-released", margin=0.5),
     # Not neural, but as slow: every refit searches for hyper-parameters.
     StrategyRow("preferential-gp-bald", margin=0.7),
     StrategyRow("preferential-gp-qeubo", margin=0.7),

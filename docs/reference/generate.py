@@ -176,6 +176,7 @@ MODULES = (
     "palate.store",
     "palate.config",
     "palate.report",
+    "palate.statistics",
     "palate.registry",
     "palate.errors",
     "palate.web",

@@ -96,7 +96,7 @@ def test_counting_changes_nothing() -> None:
     assert one.covariance_NN == pytest.approx(other.covariance_NN, abs=1e-9)
 
 
-@pytest.mark.parametrize(("n", "m", "ties"), [(5, 600, True), (12, 4000, True), (20, 3000, False)])
+@pytest.mark.parametrize(("n", "m", "ties"), [(5, 600, True), (20, 3000, False)])
 def test_ratings_and_interval_ends_are_those_of_arena_rank(n: int, m: int, ties: bool) -> None:
     pytest.importorskip("arena_rank")
     import pandas as pd

@@ -343,6 +343,7 @@ def test_the_same_seed_gives_the_same_figures_and_json_holds_them_all(voted: Vot
     ("text", "counts"),
     [
         ("", (0, 0, 0, 0, 0)),
+        ("- `a`\n- **`b`**\n# `c`", (21, 1, 2, 1, 3)),
         ("# One\n## Two\n#not one", (21, 2, 0, 0, 0)),
         ("- a\n* b\n+ c\n1. d\n2) e\n-f", (24, 0, 5, 0, 0)),
         ("**a** and __b__ but not ** c ** or snake__case__name", (52, 0, 0, 2, 0)),

@@ -15,7 +15,7 @@ from study_kit import StudyKit
 from test_page_server import served
 
 from palate.store import Store, StudyState
-from palate.types import Verdict
+from palate.types import Ballot, Verdict
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -440,10 +440,14 @@ def test_another_site_can_neither_read_nor_vote(
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (640, 400), (390, 844), (320, 640), (1920, 1080)])
-@pytest.mark.parametrize("path", ["/", "/results"])
+@pytest.mark.parametrize("path", ["/", "/results", "/statistics"])
 def test_nothing_is_cut_off_at_any_size_or_zoom(
     driver: webdriver.Chrome, store: Store, kit: StudyKit, width: int, height: int, path: str
 ) -> None:
+    if path == "/statistics":
+        kit.pair(30)
+        for duel in store.open_duels("somebody with a rather long name", 30):
+            store.vote(Ballot(duel.id, Verdict.LEFT, duel.judge, f"key-{duel.id}"))
     kit.pair(3)
     kit.believe(stop=True)
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

@@ -73,12 +73,12 @@ def style_counts(text: str) -> tuple[int, int, int, int, int]:
 
     Example:
         >>> style_counts("# Hello\n\n- **one**\n- `two`\n")
-        (28, 1, 2, 1, 1)
+        (27, 1, 2, 1, 1)
     """
     code = len(_FENCE.findall(text))
     rest = _FENCE.sub("\n", text)
     code += len(_INLINE.findall(rest))
-    rest = _INLINE.sub("", rest)
+    rest = _INLINE.sub("x", rest)  # it still is what a list item says
     return len(text), len(_HEADING.findall(rest)), len(_ITEM.findall(rest)), len(_BOLD.findall(rest)), code
 
 

@@ -1,0 +1,358 @@
+"""Palate's own strategy, the default: a Gaussian process over the candidates, believed by moments, and EUBO.
+
+    u = s f,  f ~ GP(0, k)                               k: linear + stationary + own part, see _prior.py
+    a vote of judge r is about a_r (u_left - u_right) + side,  side ~ N(0, 1/4)           see _habits.py
+    p(ln s) = N(ln 2, 0.8^2) on a grid, weighed by the evidence; the fit is at its mean
+    next pair = argmax E[max(u_i, u_j)] over the most promising candidates
+    report    = argmax E[u_i] over all
+
+Source: Chu and Ghahramani 2005 (the model); Minka 2001 (expectation propagation); Lin et al. 2022 and
+Astudillo et al. 2023 (EUBO, which has no constant to set).
+
+Moments, not the mode: with a consistent judge Laplace's approximation breaks down where it is needed most,
+see docs/lab-log.md. Scale and habits are learnt anew after each of the first ten votes and then whenever the
+votes have grown by a quarter; in between, a vote is taken in by one exact rank-one step (assumed-density
+filtering), which costs the votes times the candidates and no more. The belief is nevertheless a function of
+the history alone: fitting from nothing starts at the last such checkpoint.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.choice import Gaussian, Sites, eubo, observe_pair, propagate, site_of, tilted_moments
+from palate.errors import ConfigError
+from palate.strategies._habits import SIDE_VARIANCE, Directions, Habits, directions, improve, likelihood
+from palate.strategies._prior import Mixture, Prior, make_prior
+from palate.strategies._protocol import History, Pair, Pool
+from palate.types import Array
+
+__all__ = ["Palate", "palate", "palate_checkpoint"]
+
+_EARLY = 10
+_GROWTH = 1.25
+_SHORTLIST = 96
+_OPTIMISM = 2.0
+_CHUNK = 64
+_ROUNDS = 3
+_ROUGH = 0.03
+
+
+def palate_checkpoint(votes: int) -> int:
+    """The last number of votes, up to ``votes``, after which everything is learnt anew."""
+    last = min(votes, _EARLY)
+    while last >= _EARLY and int(np.ceil(last * _GROWTH)) <= votes:
+        last = int(np.ceil(last * _GROWTH))
+    return last
+
+
+class _Halves:
+    """Rows h with ``posterior covariance = prior - h^T h``, one a vote; fits that grow share the storage."""
+
+    def __init__(self, half_SE: Array) -> None:
+        self.array, self.used = half_SE, len(half_SE)
+
+    def extended(self, used: int, row_E: Array) -> "_Halves":
+        """With one more row after the first ``used``; in place if those are all there are."""
+        kept = self
+        if used != self.used or used == len(self.array):
+            room = np.empty((max(16, 2 * used if used == len(self.array) else len(self.array)), len(row_E)))
+            room[:used] = self.array[:used]
+            kept = _Halves(room)
+        kept.array[used] = row_E
+        kept.used = used + 1
+        return kept
+
+
+@dataclass(frozen=True)
+class Believed:
+    """What one history says: a Gaussian over N utilities and the side offset.
+
+    Args:
+        history: The votes it rests on.
+        prior: Of the utilities, for a scale of one.
+        scale: Standard deviation of the utilities, in log-odds.
+        habits: Of the judges.
+        mean_E: Means of the utilities and of the side offset.
+        variance_E: Their variances.
+    """
+
+    history: History = field(repr=False)
+    prior: Prior = field(repr=False)
+    scale: float
+    habits: Habits
+    mean_E: Array = field(repr=False)
+    variance_E: Array = field(repr=False)
+    halves: _Halves = field(repr=False)
+
+    @property
+    def half_SE(self) -> Array:
+        """One row a vote; the covariance is the prior's minus their Gram matrix."""
+        return self.halves.array[: len(self.history)]
+
+    @property
+    def mean_N(self) -> Array:
+        """Means in log-odds, zero on average over the candidates."""
+        mean_N = self.mean_E[:-1]
+        return mean_N - mean_N.mean()
+
+    @property
+    def variance_N(self) -> Array:
+        """Variance of each utility."""
+        return self.variance_E[:-1]
+
+    @property
+    def side(self) -> tuple[float, float]:
+        """Mean and standard deviation of the side offset, in log-odds; above 0 the left is favoured."""
+        return float(self.mean_E[-1]), float(np.sqrt(self.variance_E[-1]))
+
+    def among(self, rows_S: NDArray[np.int64]) -> Gaussian:
+        """The joint belief about some of them."""
+        half_SK = self.half_SE[:, rows_S]
+        covariance_KK = self.scale**2 * self.prior.between(rows_S, rows_S) - half_SK.T @ half_SK
+        return Gaussian(self.mean_N[rows_S], covariance_KK)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    prior: Prior
+    kept: dict[int, Believed] = field(default_factory=dict[int, Believed])
+
+
+@dataclass(frozen=True)
+class Palate:
+    """Options of the strategy; see :func:`palate`."""
+
+    mixture: Mixture
+    scales: tuple[float, ...]
+    centre: float
+    spread: float
+
+    @property
+    def calibrated(self) -> bool:
+        """A Bayesian posterior."""
+        return True
+
+    def prepare(self, feature_ND: Array) -> _Prepared:
+        """The prior, and room to remember the newest fits, which spares work and changes nothing."""
+        return _Prepared(make_prior(feature_ND, self.mixture))
+
+    def fit(self, prepared: _Prepared, history: History) -> Believed:
+        """Go on from the newest fit of the same votes since the last checkpoint, or start there."""
+        votes, checkpoint = len(history), palate_checkpoint(len(history))
+        kept = prepared.kept
+        known = [k for k in kept if checkpoint <= k <= votes and _same(kept[k].history, history.until(k))]
+        now = kept[max(known)] if known else self._learn(prepared.prior, history.until(checkpoint))
+        for k in range(len(now.history), votes):
+            now = _take_in(now, history.until(k + 1))
+        kept[votes] = now
+        for old in sorted(kept)[:-2]:
+            del kept[old]
+        return now
+
+    def _learn(self, prior: Prior, history: History) -> Believed:
+        """Scale and habits from the votes, and the belief under them."""
+        habits = Habits()
+        scale = self._scale(prior, history, habits)
+        if len(history) and _learns_habits(history):
+            for _ in range(_ROUNDS):
+                site, kernel_SS, _ = _problem(prior, scale, history, habits)
+                fit = propagate(kernel_SS, likelihood(history, habits), tolerance=_ROUGH)
+                offset = SIDE_VARIANCE * float(site.side_S @ _dual(kernel_SS, fit.sites, fit.root_SS))
+                habits = improve(history, habits, fit.mean_S, fit.variance_S, offset)
+            scale = self._scale(prior, history, habits)
+        return _believe(prior, scale, history, habits)
+
+    def _scale(self, prior: Prior, history: History, habits: Habits) -> float:
+        if not len(history):
+            return self.centre
+        _, unit_SS, side_SS = _problem(prior, 1.0, history, habits)
+        unit_SS = unit_SS - side_SS
+        log_T = np.log(np.array(self.scales))
+        value_T = -0.5 * ((log_T - np.log(self.centre)) / self.spread) ** 2
+        sites = None
+        for place, scale in enumerate(self.scales):
+            said = likelihood(history, habits)
+            fit = propagate(scale**2 * unit_SS + side_SS, said, sites, tolerance=_ROUGH)
+            sites = fit.sites
+            value_T[place] += fit.log_evidence
+        weight_T = np.exp(value_T - value_T.max())
+        return float(np.exp(weight_T @ log_T / weight_T.sum()))
+
+    def choose(self, fitted: Believed, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
+        """The promising pair of largest EUBO once open questions are answered; the likelier winner first."""
+        rows_S = _promising(fitted, pool)
+        place = {int(row): k for k, row in enumerate(rows_S)}
+        mean_S, covariance_SS = fitted.among(rows_S)
+        open_pairs = [(place[i], place[j]) for i, j in pool.open_pairs if i in place and j in place]
+        for i, j in open_pairs:
+            covariance_SS = observe_pair(mean_S, covariance_SS, i, j)
+        free_SS = np.triu(pool.live_N[rows_S][:, None] & pool.live_N[rows_S][None, :], k=1)
+        everything_SS = free_SS.copy()
+        for i, j in open_pairs:
+            free_SS[min(i, j), max(i, j)] = False
+        free_SS = free_SS if free_SS.any() else everything_SS
+        value_SS = np.where(free_SS, eubo(mean_S, covariance_SS), -np.inf)
+        i, j = divmod(int(value_SS.argmax()), len(rows_S))
+        i, j = (i, j) if mean_S[i] >= mean_S[j] else (j, i)
+        return int(rows_S[i]), int(rows_S[j])
+
+    def report(self, history: History, fitted: Callable[[History], Believed], pool: Pool) -> int:
+        """The largest posterior mean of the whole pool, shown or not."""
+        return pool.best(fitted(history).mean_N)
+
+    def belief(self, fitted: Believed) -> Believed:
+        """The posterior's moments."""
+        return fitted
+
+
+def _same(one: History, other: History) -> bool:
+    names = ("first_M", "second_M", "outcome_M", "bad_M", "strength_M", "judge_M")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def _learns_habits(history: History) -> bool:
+    return bool(
+        (history.outcome_M == 0.5).any() or history.strength_M.any() or history.judge_M.max(initial=0) > 0
+    )
+
+
+def _promising(fitted: Believed, pool: Pool) -> NDArray[np.int64]:
+    """Live candidates of the highest means plus two standard deviations, and those in open pairs."""
+    if len(pool) <= _SHORTLIST:
+        return np.arange(len(pool))
+    upper_N = fitted.mean_E[:-1] + _OPTIMISM * np.sqrt(fitted.variance_N)
+    upper_N = np.where(pool.live_N, upper_N, -np.inf)
+    chosen_N = np.zeros(len(pool), dtype=np.bool_)
+    chosen_N[np.argpartition(-upper_N, _SHORTLIST)[:_SHORTLIST]] = True
+    chosen_N[[row for pair in pool.open_pairs for row in pair]] = True
+    return np.flatnonzero(chosen_N)
+
+
+def _cross(prior: Prior, scale: float, site: Directions) -> Array:
+    """Prior covariance of the sites with all utilities and the side offset, ``(S, N + 1)``."""
+    size = len(site.first_S)
+    cross_SE = np.empty((size, len(prior) + 1))
+    for start in range(0, size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        cross_SE[part, :-1] = (scale**2 * site.left_S[part])[:, None] * prior.rows(site.first_S[part])
+        cross_SE[part, :-1] += (scale**2 * site.right_S[part])[:, None] * prior.rows(site.second_S[part])
+    cross_SE[:, -1] = SIDE_VARIANCE * site.side_S
+    return cross_SE
+
+
+def _among_sites(cross_SE: Array, site: Directions) -> Array:
+    """Columns of ``cross`` combined as the sites combine the utilities and the offset: ``(S, T)``."""
+    return (
+        cross_SE[:, site.first_S] * site.left_S
+        + cross_SE[:, site.second_S] * site.right_S
+        + cross_SE[:, -1:] * site.side_S
+    )
+
+
+def _problem(prior: Prior, scale: float, history: History, habits: Habits) -> tuple[Directions, Array, Array]:
+    """Sites, their prior covariance, and the side offset's share of it."""
+    site = directions(history, habits)
+    seen, place_2S = np.unique(np.stack([site.first_S, site.second_S]), return_inverse=True)
+    table = scale**2 * prior.between(seen, seen)
+    first_S, second_S = place_2S.reshape(2, -1)
+    row_SU = site.left_S[:, None] * table[first_S] + site.right_S[:, None] * table[second_S]
+    kernel_SS = row_SU[:, first_S] * site.left_S + row_SU[:, second_S] * site.right_S
+    side_SS = SIDE_VARIANCE * np.outer(site.side_S, site.side_S)
+    return site, kernel_SS + side_SS, side_SS
+
+
+def _dual(kernel_SS: Array, sites: Sites, root_SS: Array) -> Array:
+    """``(K + precision^-1)^-1 (pull / precision)``: weights of the sites' covariances in the mean."""
+    from scipy.linalg import cho_solve
+
+    root_S = np.sqrt(sites.precision_S)
+    return sites.pull_S - root_S * cho_solve((root_SS, True), root_S * (kernel_SS @ sites.pull_S))
+
+
+def _believe(prior: Prior, scale: float, history: History, habits: Habits) -> Believed:
+    from scipy.linalg import solve_triangular
+
+    site, kernel_SS, _ = _problem(prior, scale, history, habits)
+    fit = propagate(kernel_SS, likelihood(history, habits))
+    cross_SE = _cross(prior, scale, site)
+    mean_E = _dual(kernel_SS, fit.sites, fit.root_SS) @ cross_SE
+    cross_SE *= np.sqrt(fit.sites.precision_S)[:, None]
+    half_SE = solve_triangular(fit.root_SS, cross_SE, lower=True, overwrite_b=True, check_finite=False)
+    variance_E = np.append(scale**2 * prior.variance_N, SIDE_VARIANCE)
+    variance_E = np.maximum(variance_E - np.einsum("se,se->e", half_SE, half_SE), 0.0)
+    return Believed(history, prior, scale, habits, mean_E, variance_E, _Halves(half_SE))
+
+
+def _take_in(now: Believed, history: History) -> Believed:
+    """One more vote, by the moments that it gives to its own site."""
+    last = History(*(getattr(history, name)[-1:] for name in _COLUMNS))
+    site = directions(last, now.habits)
+    half_SE, along_1E = now.half_SE, _cross(now.prior, now.scale, site)
+    along_E = along_1E[0] - _among_sites(half_SE, site)[:, 0] @ half_SE
+    variance_1 = np.maximum(_among_sites(along_E[None, :], site)[:, 0], 1e-12)
+    mean_1 = _among_sites(now.mean_E[None, :], site)[:, 0]
+    moments = tilted_moments(mean_1, variance_1, likelihood(last, now.habits))
+    precision = float(site_of(mean_1, variance_1, moments).precision_S[0])
+    gain = float((moments.mean_S[0] - mean_1[0]) / variance_1[0])
+    row_E = along_E * np.sqrt(precision / (1.0 + precision * float(variance_1[0])))
+    return replace(
+        now,
+        history=history,
+        mean_E=now.mean_E + gain * along_E,
+        variance_E=np.maximum(now.variance_E - row_E**2, 0.0),
+        halves=now.halves.extended(len(now.history), row_E),
+    )
+
+
+_COLUMNS = ("first_M", "second_M", "outcome_M", "bad_M", "strength_M", "judge_M", "input_M")
+
+
+def palate(
+    *,
+    linear: float = 0.25,
+    smooth: float = 0.6,
+    own: float = 0.15,
+    length: float = 0.7,
+    scales: Sequence[float] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
+    centre: float = 2.0,
+    spread: float = 0.8,
+) -> Palate:
+    """Make the default strategy. None of its constants needs turning; they are arguments for experiments.
+
+    Args:
+        linear: Share of the prior variance that is linear in the features, ≥ 0.
+        smooth: Share that is a smooth function of the features, ≥ 0.
+        own: Share that each candidate has for itself, > 0.
+        length: Length scale of the smooth part in median distances of the pool, > 0.
+        scales: Standard deviations of the utilities to weigh, in log-odds, > 0, ascending.
+        centre: Prior centre of that scale, in log-odds, > 0.
+        spread: Prior standard deviation of its logarithm, > 0.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        ConfigError: An option is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from palate.strategies import duel_bandit
+        >>> bandit = duel_bandit("palate", np.eye(3), seed=0)
+        >>> i, j = bandit.ask()
+        >>> bandit.tell(i, j, "left")
+        >>> bandit.best() == i
+        True
+    """
+    if not scales or not all(np.isfinite(s) and s > 0 for s in scales):
+        raise ConfigError(f"scales must be positive numbers, not {scales!r}; try (0.5, 1, 2, 4, 8, 16)")
+    positive = {"own": own, "length": length, "centre": centre, "spread": spread}
+    for name, value in positive.items():
+        if not (np.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} must be above 0, not {value!r}")
+    if not (np.isfinite(linear + smooth) and min(linear, smooth) >= 0):
+        raise ConfigError(f"linear and smooth must be at least 0, not {linear!r} and {smooth!r}")
+    mixture = Mixture(float(linear), float(smooth), float(own), float(length))
+    return Palate(mixture, tuple(float(s) for s in scales), float(centre), float(spread))

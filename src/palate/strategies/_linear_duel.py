@@ -200,7 +200,7 @@ def _most_informative(
 def linear_ucb(
     *,
     ridge: float = 0.05,
-    beta: float = 1.0,
+    beta: float = 2.0,
     choice: str = "greedy-ucb",
     matrix: str = "design",
     clip: float = 1.0,
@@ -211,7 +211,8 @@ def linear_ucb(
     Args:
         ridge: Lambda, > 0: precision of each weight's prior, and the regulariser of V.
         beta: Weight of the uncertainty, ≥ 0. Proofs ask for values that grow with the votes and the
-            dimension; constants near one are what experiments use.
+            dimension. V takes an answer for a measurement of variance 1, though a coin toss has p (1 - p)
+            = 1/4 of that information: 2 is one standard deviation of the belief while answers are open.
         choice: ``greedy-ucb``, ``max-inp`` (most informative promising pair) or ``colstim``.
         matrix: ``design`` (V, as published) or ``hessian`` (H, whose widths are a posterior's).
         clip: Largest size of CoLSTIM's perturbation, ≥ 0; other rules do not use it.

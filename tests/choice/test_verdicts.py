@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from palate.choice import VerdictModel, Votes, gather_votes, log_sigmoid, sigmoid
 from palate.errors import ConfigError, InputError
+from palate.strategies import History
 
 SLOPE = 1e-7  # central differences of step 1e-5: truncation 1e-10, rounding 1e-16 / 1e-5
 CURVATURE = 1e-7  # the same, of the slope
@@ -340,3 +341,13 @@ def test_gathering_refuses_what_it_cannot_read() -> None:
         gather_votes([0], [1], ["maybe"])
     with pytest.raises(InputError, match="one entry"):
         gather_votes([0, 1], [1], ["left"])
+
+
+def test_a_strategys_history_will_do() -> None:
+    votes = said((1.0, False, 3), (0.5, True, 0), (0.0, False, 0))
+    history = History(votes.first_M, votes.second_M, votes.outcome_M, votes.bad_M, votes.strength_M)
+    model = VerdictModel(side=0.1, tie=0.5, cuts=(0.3, 1.0), bad=-0.5, lapse=0.05)
+    for d in (-1.0, 2.0):
+        for name in ("terms", "level_terms"):
+            one, two = (getattr(model, name)(spread(votes, d), told) for told in (votes, history))
+            assert [part.tolist() for part in one] == [part.tolist() for part in two]

@@ -20,6 +20,7 @@ from palate.choice._agreement import (
     share_interval,
 )
 from palate.choice._bradley_terry import bradley_terry
+from palate.choice._drift import DriftFit, discounted, filter_drift, fit_drift
 from palate.choice._laplace import (
     DuelCounts,
     Gaussian,
@@ -48,6 +49,7 @@ from palate.choice._verdicts import Joint, Said, Terms, TieKind, VerdictModel, V
 __all__ = [
     "ELO",
     "Comparisons",
+    "DriftFit",
     "DuelCounts",
     "Estimate",
     "Gaussian",
@@ -74,9 +76,12 @@ __all__ = [
     "count_comparisons",
     "count_duels",
     "difference_variance",
+    "discounted",
     "eubo",
     "expected_best",
+    "filter_drift",
     "fit_differences",
+    "fit_drift",
     "fit_people",
     "fit_raters",
     "fit_ratings",

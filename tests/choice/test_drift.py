@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from palate.choice import (
     Gaussian,
+    Terms,
     VerdictModel,
     Votes,
     discounted,
@@ -14,6 +15,7 @@ from palate.choice import (
     gather_votes,
     sigmoid,
 )
+from palate.choice._drift import _mode
 from palate.errors import ConfigError, InputError
 
 NEWTON = 1e-7  # steps end below 1e-9 log-odds, and convergence is quadratic
@@ -292,3 +294,30 @@ def test_bad_input() -> None:
             follow(np.eye(2), votes, 0.1, VerdictModel(), now=np.nan)
         with pytest.raises(InputError):
             follow(np.eye(1), votes, 0.1, VerdictModel())
+
+
+def test_what_is_known_already_is_not_learnt_again() -> None:
+    # Two candidates that the prior holds to be equal: votes on them say nothing, and nothing divides by zero.
+    found = filter_drift(np.ones((2, 2)), CORNERS["one winner"], 0.1, VerdictModel())
+    assert found.belief.mean_N.tolist() == [0.0, 0.0]
+    assert found.log_evidence == pytest.approx(300 * np.log(0.5))
+    path = fit_drift(np.ones((2, 2)), CORNERS["one winner"], 0.1, VerdictModel())
+    assert path.belief.mean_N.tolist() == [0.0, 0.0]
+
+
+def test_newton_stops_where_no_step_goes_up() -> None:
+    # A likelihood whose slope points the wrong way: the latents stay where they are, and the search ends.
+    def lying(latent: np.ndarray) -> Terms:
+        return Terms(-1e6 * np.abs(latent), np.ones(1), np.ones(1))
+
+    fit = _mode(np.eye(1), lying)
+    assert abs(fit.difference_M[0]) < 1e-6
+
+
+def test_newton_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palate.choice._drift._STEPS", 1)
+    near = fit_drift(centred(3), CORNERS["one winner"], 0.1, VerdictModel()).belief
+    monkeypatch.undo()
+    exact = fit_drift(centred(3), CORNERS["one winner"], 0.1, VerdictModel()).belief
+    assert np.isfinite(near.mean_N).all()
+    assert near.mean_N != pytest.approx(exact.mean_N, abs=1e-3)

@@ -14,6 +14,7 @@ from palate.choice import (
     gather_votes,
     sigmoid,
 )
+from palate.choice._people import Place, climb
 from palate.errors import ConfigError, InputError
 
 NEWTON = 1e-7  # steps end below 1e-9 prior standard deviations, and convergence is quadratic
@@ -401,3 +402,10 @@ def test_bad_input() -> None:
         PeopleOptions(ties="thirds")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="lapse"):
         PeopleOptions(lapse=1.0)
+
+
+def test_newton_stops_where_no_step_goes_up() -> None:
+    # An objective whose gradient points the wrong way: the search ends where it began.
+    at, place = climb(lambda x: Place(-1e6 * float(np.abs(x).sum()), np.ones(1), np.eye(1)), np.zeros(1))
+    assert at.tolist() == [0.0]
+    assert place.height == 0.0

@@ -238,3 +238,11 @@ def test_bad_options() -> None:
             RaterOptions(spread=spread)
     with pytest.raises(InputError):
         fit_raters(np.eye(1), CORNERS["one"])
+
+
+def test_the_alternation_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, votes = crowd(0, (3, 1, 0), 6, 30)
+    monkeypatch.setattr("palate.choice._raters._ROUNDS", 2)
+    fit = fit_raters(centred(6), votes)
+    assert fit.rounds == 2
+    assert np.isfinite(fit.belief.mean_N).all()

@@ -43,6 +43,7 @@ from palate.types import Array
 __all__ = ["DriftFit", "discounted", "filter_drift", "fit_drift"]
 
 _STEPS = 100
+_KNOWN = 1e-20  # variance in log-odds squared; its square must not underflow
 _GRID_Z = np.linspace(-8.0, 8.0, 201)  # exact to rounding up to a standard deviation of about ten log-odds
 _GRID_WEIGHT = np.exp(-0.5 * _GRID_Z**2) / np.exp(-0.5 * _GRID_Z**2).sum()
 
@@ -220,19 +221,19 @@ def _observe(mean_N: Array, covariance_NN: Array, votes: Votes, place: int, mode
     for left, right, terms in rows:
         along_N = left * covariance_NN[i] + right * covariance_NN[j]
         variance = left * along_N[i] + right * along_N[j]
-        if variance <= 0.0:  # known already
-            continue
-        shift_G = np.sqrt(variance) * _GRID_Z
+        shift_G = np.sqrt(max(variance, 0.0)) * _GRID_Z
         here = left * mean_N[i] + right * mean_N[j]
         log_mass_G = float(votes.weight_M[place]) * terms(here + shift_G, said).log_likelihood_M
         top = float(log_mass_G.max())
         mass_G = _GRID_WEIGHT * np.exp(log_mass_G - top)
         total = float(mass_G.sum())
+        found += top + float(np.log(total))
+        if variance <= _KNOWN:
+            continue
         move = float(mass_G @ shift_G) / total
         spread = float(mass_G @ (shift_G - move) ** 2) / total
         mean_N += along_N * (move / variance)
         covariance_NN -= np.outer(along_N, along_N * ((variance - spread) / variance**2))
-        found += top + float(np.log(total))
     return found
 
 

@@ -36,7 +36,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import norm, t
 
-from palate.strategies import duel_bandit
+from palate.strategies import DEFAULT, duel_bandit
 
 FOLDS = 10
 REFERENCE = "BoTorch PairwiseGP, default fit"
@@ -44,7 +44,8 @@ STRATEGIES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "Bradley–Terry, linear in the features (`random`)": ("random", {}),
     "`preferential-gp`": ("preferential-gp", {}),
     "`preferential-gp`, `ard=true`": ("preferential-gp", {"ard": True}),
-    "Palate's `default`": ("default", {}),
+    "`gp-eubo`": ("gp-eubo", {}),
+    f"Palate's `default` (`{DEFAULT}`)": ("default", {}),
 }
 
 Predict = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]

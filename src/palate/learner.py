@@ -2,7 +2,8 @@
 
 The belief is a function of the candidates and of the votes that stand, in their order. New votes are told
 one by one; whenever history itself changes (an undone vote, a new or withdrawn candidate) the strategy is
-rebuilt from nothing and the votes are replayed, so that a live study and a reopened one cannot differ.
+rebuilt from nothing and the votes are replayed, so that a live study and a reopened one cannot differ. Votes
+on a candidate that was withdrawn keep teaching about those that it met.
 """
 
 from collections import Counter
@@ -43,7 +44,8 @@ class Learner:
         self._options = dict(options)
         self._seed = seed
         self._max_votes = max_votes
-        self._ids: list[str] = []
+        self._ids: list[str] = []  # those that take part, then the withdrawn that were voted on
+        self._live = 0
         self._index: dict[str, int] = {}
         self._told: list[int] = []
         self._bandit: DuelBandit | None = None
@@ -57,7 +59,7 @@ class Learner:
         """
         if self._bandit is None:
             raise InputError(
-                f"a study needs at least two candidates to compare, and has {len(self._ids)}; "
+                f"a study needs at least two candidates to compare, and has {self._live}; "
                 "add prompts to [prompts] list or let [proposers] make some"
             )
         return self._bandit
@@ -77,19 +79,25 @@ class Learner:
         Returns:
             Whether anything was learnt or forgotten.
         """
-        ids = [identifier for identifier in state.candidates if identifier in features]
+        voted = {c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate)}
+        live = [identifier for identifier in state.candidates if identifier in features]
+        gone = [c for c in state.withdrawn if c in features and c in voted]
+        ids = [*live, *gone]
         stand = [vote.seq for vote in state.votes]
         grown = stand[: len(self._told)] == self._told
-        if ids == self._ids and grown and len(stand) == len(self._told):
+        same = ids == self._ids and len(live) == self._live
+        if same and grown and len(stand) == len(self._told):
             return False
-        if ids != self._ids or not grown:
-            self._ids = ids
+        if not (same and grown):
+            self._ids, self._live = ids, len(live)
             self._index = {identifier: row for row, identifier in enumerate(ids)}
             self._told = []
             self._bandit = None
-            if len(ids) > 1:
+            if len(live) > 1:
                 feature_ND = np.stack([features[identifier] for identifier in ids])
                 self._bandit = duel_bandit(self._strategy, feature_ND, self._seed, **self._options)
+                for row in range(len(live), len(ids)):
+                    self._bandit.withdraw(row)
         for vote in state.votes[len(self._told) :]:
             self._tell(vote)
             self._told.append(vote.seq)
@@ -110,7 +118,8 @@ class Learner:
         prob_N = bandit.p_best()
         mean_N = bandit.posterior().mean_N
         best, seed = bandit.best(), self._index.get(seed_of(state.candidates), 0)
-        order = [best, *(int(i) for i in np.argsort(-mean_N, kind="stable") if i != best)][:TOP]
+        ranked = np.argsort(-mean_N[: self._live], kind="stable").tolist()
+        order = [best, *(row for row in ranked if row != best)][:TOP]
         if seed not in order:
             order.append(seed)
         shown = Counter(c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate))

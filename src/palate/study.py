@@ -50,6 +50,7 @@ from palate.types import (
     Verdict,
     digest,
 )
+from palate.wording import beside_embedding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -344,7 +345,7 @@ class Study:
         while not stop.is_set():
             self._refresh()
             self._collect(block=False)
-            can_compare = len(self._features) > 1
+            can_compare = self._can_compare
             if can_compare:
                 self._start(self._wanted() - self.store.ready() - len(self._in_flight))
             if proposing is None and (not can_compare or self.store.ready()):
@@ -369,15 +370,21 @@ class Study:
             self._embed()
             if not self._learner.follow(self.state, self._features):
                 return False
-            if len(self._features) > 1 and self._learner.votes:
+            if self._can_compare and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))
             return True
 
+    @property
+    def _can_compare(self) -> bool:
+        return sum(identifier in self._features for identifier in self.state.candidates) > 1
+
     def _embed(self) -> None:
-        new = [c for c in self.state.candidates.values() if c.id not in self._features]
+        everybody = (*self.state.candidates.values(), *self.state.withdrawn.values())
+        new = [c for c in everybody if c.id not in self._features]
         if new:
             texts = [self.parts.features_text(candidate) for candidate in new]
-            feature_ND = self._engine.run(self.parts.embedder.embed(texts))
+            embedding_ND = self._engine.run(self.parts.embedder.embed(texts))
+            feature_ND = beside_embedding(embedding_ND, texts)
             self._features.update(zip((c.id for c in new), feature_ND, strict=True))
 
     def _collect(self, *, block: bool) -> None:

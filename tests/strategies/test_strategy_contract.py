@@ -10,6 +10,7 @@ QUICK = {"hidden": (8, 8), "steps": 300}
 
 # Margins are about one standard error (0.2) below what was measured: 1.01, 0.94, 0.84 and 0.65.
 ROWS = [
+    StrategyRow("palate", margin=0.8),
     StrategyRow("gp-eubo", margin=0.8),
     StrategyRow("random", margin=0.7),
     StrategyRow("preferential-gp", margin=0.65),

@@ -33,6 +33,15 @@ from palate.choice._laplace import (
 )
 from palate.choice._numeric import log_sigmoid, outcome, sigmoid
 from palate.choice._people import Parameter, PeopleFit, PeopleOptions, fit_people, fit_verdicts
+from palate.choice._propagation import (
+    LogLikelihood,
+    Moments,
+    Propagated,
+    Sites,
+    propagate,
+    site_of,
+    tilted_moments,
+)
 from palate.choice._raters import RaterFit, RaterOptions, fit_raters
 from palate.choice._ratings import (
     ELO,
@@ -55,14 +64,18 @@ __all__ = [
     "Gaussian",
     "Joint",
     "LaplaceFit",
+    "LogLikelihood",
+    "Moments",
     "Parameter",
     "PeopleFit",
     "PeopleOptions",
+    "Propagated",
     "Ranking",
     "RaterFit",
     "RaterOptions",
     "Ratings",
     "Said",
+    "Sites",
     "Terms",
     "TieKind",
     "Utilities",
@@ -92,12 +105,15 @@ __all__ = [
     "log_sigmoid",
     "observe_pair",
     "outcome",
+    "propagate",
     "rank_ratings",
     "raw_agreement",
     "share_interval",
     "sigmoid",
+    "site_of",
     "square_root",
     "thompson_pair",
+    "tilted_moments",
     "update_prior",
     "vote_information",
     "win_rate",

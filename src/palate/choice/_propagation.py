@@ -4,10 +4,10 @@
     p(z | votes)  ~  N(z; 0, K) prod_s t_s(d_s),   t_s(d) = exp(pull_s d - precision_s d^2 / 2)
     each t_s is such that the tilted distribution  cavity_s(d) p(vote_s | d)  has the moments of the fit
 
-Laplace's method puts the Gaussian at the mode. For a rater who hardly errs a vote says little more than "d has
-this sign", the posterior is far from symmetric about its mode, and beliefs and questions from the mode go
-wrong; moments do not. Source: Minka, "Expectation propagation for approximate Bayesian inference", 2001;
-Rasmussen and Williams, "Gaussian Processes for Machine Learning", section 3.6 (the stable form with
+Laplace's method puts the Gaussian at the mode. For a rater who hardly errs a vote says little more than
+"d has this sign", the posterior is far from symmetric about its mode, and beliefs and questions from the
+mode go wrong; moments do not. Source: Minka, "Expectation propagation for approximate Bayesian inference",
+2001; Rasmussen and Williams, "Gaussian Processes for Machine Learning", section 3.6 (the stable form with
 ``B = I + S^(1/2) K S^(1/2)``, and equation 3.65 for the evidence); all sites move at once, with damping.
 Moments are sums over an even grid of 49 points within six standard deviations of the cavity.
 """

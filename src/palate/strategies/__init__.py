@@ -9,6 +9,7 @@ from palate.strategies._gp_eubo import GpEubo, gp_eubo
 from palate.strategies._linear_duel import LinearDuel, linear_ucb
 from palate.strategies._linear_released import LinearReleased, linear_released
 from palate.strategies._neural_duel import NeuralDuel, ndb_ts, ndb_ucb
+from palate.strategies._palate import Palate, palate
 from palate.strategies._pdo import Pdo, pdo
 from palate.strategies._preferential_gp import (
     PreferentialGp,
@@ -34,6 +35,7 @@ __all__ = [
     "LinearReleased",
     "NeuralDuel",
     "Pair",
+    "Palate",
     "Pdo",
     "Pool",
     "PreferentialGp",
@@ -51,6 +53,7 @@ __all__ = [
     "linear_ucb",
     "ndb_ts",
     "ndb_ucb",
+    "palate",
     "pdo",
     "preferential_gp",
     "preferential_gp_bald",

@@ -24,7 +24,7 @@ from palate.types import Array, Json, Posterior, Verdict
 
 __all__ = ["DEFAULT", "DuelBandit", "duel_bandit"]
 
-DEFAULT = "gp-eubo"
+DEFAULT = "palate"
 _FORMAT = 2
 _KEPT_FITS = 2  # the newest, and the one before it, which some strategies report from
 _CONTENDERS = 512  # candidates whose joint belief is drawn for P(best); the others' chances round to zero

@@ -5,12 +5,13 @@
     P(both bad) = sigmoid(-(u_left + u_right))    both are below the pool's average, and no more is learnt
 
 The side offset is one more Gaussian unknown and needs no estimate. The others are set to where the votes,
-averaged over the belief about d, and a weak prior make them likeliest (one step of the EM algorithm; Dempster,
-Laird and Rubin 1977). ``a_r`` follows the slope form of crowd Bradley–Terry (Chen et al. 2013): its logarithm
-has prior standard deviation 0.7 about 0, and one judge alone has a = 1, because the scale of the utilities
-says the same thing. Strengths use the sequential model of :class:`palate.choice.VerdictModel`.
+averaged over the belief about d, and a weak prior make them likeliest (one step of the EM algorithm;
+Dempster, Laird and Rubin 1977). ``a_r`` follows the slope form of crowd Bradley–Terry (Chen et al. 2013): its
+logarithm has prior standard deviation 0.7 about 0, and one judge alone has a = 1, because the scale of the
+utilities says the same thing. Strengths use the sequential model of :class:`palate.choice.VerdictModel`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -156,19 +157,14 @@ def improve(history: History, habits: Habits, mean_M: Array, variance_M: Array, 
     return found
 
 
-def _best_cuts(habits: Habits, value) -> tuple[float, float]:
-    first, second = habits.cuts
-    for _ in range(2):
-        first = max(
-            _CUTS.tolist(),
-            key=lambda c: (
-                value(replace(habits, cuts=(c, second))) - 0.5 * ((c - _CUT_CENTRES[0]) / _CUT_SPREAD) ** 2
-            ),
-        )
-        second = max(
-            _CUTS.tolist(),
-            key=lambda c: (
-                value(replace(habits, cuts=(first, c))) - 0.5 * ((c - _CUT_CENTRES[1]) / _CUT_SPREAD) ** 2
-            ),
-        )
-    return first, second
+def _best_cuts(habits: Habits, value: Callable[[Habits], float]) -> tuple[float, float]:
+    """The cut points of largest value, found one after the other, twice."""
+    cuts = list(habits.cuts)
+    for place in (0, 1, 0, 1):
+        score_C: list[float] = []
+        for cut in _CUTS.tolist():
+            cuts[place] = cut
+            away = (cut - _CUT_CENTRES[place]) / _CUT_SPREAD
+            score_C.append(value(replace(habits, cuts=(cuts[0], cuts[1]))) - 0.5 * away**2)
+        cuts[place] = float(_CUTS[int(np.argmax(score_C))])
+    return cuts[0], cuts[1]

@@ -10,8 +10,8 @@ from palate.types import Verdict
 SQUARE = np.eye(4)
 
 
-def test_default_is_the_gaussian_process() -> None:
-    assert duel_bandit("default", SQUARE, seed=0).name == "gp-eubo"
+def test_default_is_ours() -> None:
+    assert duel_bandit("default", SQUARE, seed=0).name == "palate"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ class Propagated(NamedTuple):
     """The fit.
 
     ``root_SS`` is the Cholesky factor of B; ``mean_S`` and ``variance_S`` are the belief about the sites' own
-    values; ``log_evidence`` approximates the log marginal likelihood in nats, for comparing priors.
+    values; ``log_evidence`` approximates the log marginal likelihood in nats, for comparing priors;
+    ``log_predictive_S`` is the log-probability of each vote given all others, a by-product of the cavities
+    (Opper and Winther, "Gaussian processes for classification: mean-field algorithms", 2000).
     """
 
     sites: Sites
@@ -58,6 +60,7 @@ class Propagated(NamedTuple):
     mean_S: Array
     variance_S: Array
     log_evidence: float
+    log_predictive_S: Array
 
 
 def tilted_moments(mean_S: Array, variance_S: Array, log_likelihood: LogLikelihood) -> Moments:
@@ -124,7 +127,9 @@ def propagate(
         if moved < tolerance * unit:
             break
     root_SS, mean_S, variance_S = state
-    return Propagated(sites, root_SS, mean_S, variance_S, _evidence(sites, state, log_likelihood))
+    cavity_mean_S, cavity_variance_S = _cavity(sites, mean_S, variance_S)
+    mass_S = tilted_moments(cavity_mean_S, cavity_variance_S, log_likelihood).log_mass_S if size else mean_S
+    return Propagated(sites, root_SS, mean_S, variance_S, _evidence(sites, state, mass_S), mass_S)
 
 
 def _refresh(kernel_SS: Array, sites: Sites) -> tuple[Array, Array, Array]:
@@ -147,12 +152,9 @@ def _cavity(sites: Sites, mean_S: Array, variance_S: Array) -> tuple[Array, Arra
     return (mean_S / variance_S - sites.pull_S) / precision_S, 1.0 / precision_S
 
 
-def _evidence(sites: Sites, state: tuple[Array, Array, Array], log_likelihood: LogLikelihood) -> float:
+def _evidence(sites: Sites, state: tuple[Array, Array, Array], mass_S: Array) -> float:
     factor_SS, mean_S, variance_S = state
-    if not len(mean_S):
-        return 0.0
     cavity_mean_S, cavity_variance_S = _cavity(sites, mean_S, variance_S)
-    mass_S = tilted_moments(cavity_mean_S, cavity_variance_S, log_likelihood).log_mass_S
     precision_S, pull_S = sites
     total_S = precision_S + 1.0 / cavity_variance_S
     known_S = cavity_mean_S / cavity_variance_S * (precision_S * cavity_mean_S - 2.0 * pull_S) / total_S

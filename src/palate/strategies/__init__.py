@@ -21,7 +21,7 @@ from palate.strategies._preferential_gp import (
 from palate.strategies._protocol import History, Pair, Pool, Strategy
 from palate.strategies._random_memoryless import RandomMemoryless, random_memoryless
 from palate.strategies._random_pairs import RandomPairs, random_pairs
-from palate.strategies._stopping import expected_gain, stop_advice
+from palate.strategies._stopping import HeldOut, Outlook, expected_gain, outlook, stop_advice
 
 __all__ = [
     "DEFAULT",
@@ -30,10 +30,12 @@ __all__ = [
     "DuelBandit",
     "EnsembleTs",
     "GpEubo",
+    "HeldOut",
     "History",
     "LinearDuel",
     "LinearReleased",
     "NeuralDuel",
+    "Outlook",
     "Pair",
     "Palate",
     "Pdo",
@@ -53,6 +55,7 @@ __all__ = [
     "linear_ucb",
     "ndb_ts",
     "ndb_ucb",
+    "outlook",
     "palate",
     "pdo",
     "preferential_gp",

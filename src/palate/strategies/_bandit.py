@@ -15,11 +15,19 @@ from typing import Any, Self, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palate.choice import Utilities, WinRate, best_probability, difference_variance, outcome, win_rate
+from palate.choice import (
+    Gaussian,
+    Utilities,
+    WinRate,
+    best_probability,
+    difference_variance,
+    outcome,
+    win_rate,
+)
 from palate.errors import ConfigError, InputError
 from palate.registry import make
 from palate.strategies._protocol import History, Pair, Pool, Strategy
-from palate.strategies._stopping import stop_advice
+from palate.strategies._stopping import HeldOut, Outlook, outlook, stop_advice
 from palate.types import Array, Json, Posterior, Verdict
 
 __all__ = ["DEFAULT", "DuelBandit", "duel_bandit"]
@@ -226,10 +234,7 @@ class DuelBandit:
             about the 512 of highest mean plus three standard deviations is drawn from, and the others get 0.
         """
         belief = self._belief()
-        rows_S = np.flatnonzero(self._live_N)
-        if len(rows_S) > _CONTENDERS:
-            upper_S = (belief.mean_N + 3.0 * np.sqrt(belief.variance_N))[rows_S]
-            rows_S = np.sort(rows_S[np.argsort(-upper_S, kind="stable")[:_CONTENDERS]])
+        rows_S = self._contenders(belief, self.best())
         prob_N = np.zeros(len(self))
         prob_N[rows_S] = best_probability(*belief.among(rows_S), self._rng("p_best", 0))
         return prob_N
@@ -241,15 +246,35 @@ class DuelBandit:
         return win_rate(mean, float(difference_variance(both.covariance_NN)[0, 1]))
 
     def should_stop(self) -> tuple[bool, str]:
-        """Whether 20 more votes are expected to gain less than 0.5 % in win rate, and a sentence on it."""
+        """Whether the report is surely good enough, or 20 more votes are hardly worth it; and why."""
         if not self._strategy.calibrated:
             return False, (
                 f"The strategy {self._name!r} cannot say when to stop, because its uncertainty is not "
                 "calibrated; set a budget of votes."
             )
-        rows_S = np.flatnonzero(self._live_N)
-        best = int(np.searchsorted(rows_S, self.best()))
-        return stop_advice(self._belief().among(rows_S), best, self.votes, self._rng("stop", 0))
+        belief, best = self._contest()
+        return stop_advice(belief, best, self.votes, self._rng("stop", 0), self.held_out())
+
+    def outlook(self) -> Outlook:
+        """How sure the report is, what it may lose, and what 20 more votes are worth, in win probability."""
+        belief, best = self._contest()
+        return outlook(belief, best, self._rng("stop", 0))
+
+    def held_out(self) -> HeldOut | None:
+        """How well the votes are foretold by each other, as far as the strategy works it out."""
+        return getattr(self._belief(), "held_out", None)
+
+    def _contest(self) -> tuple[Gaussian, int]:
+        """The joint belief about the contenders, and the report's place among them."""
+        belief, best = self._belief(), self.best()
+        rows_S = self._contenders(belief, best)
+        return belief.among(rows_S), int(np.searchsorted(rows_S, best))
+
+    def _contenders(self, belief: Utilities, best: int) -> NDArray[np.int64]:
+        """Those that take part, at most 512 of the largest mean plus three deviations, and ``best``."""
+        upper_N = np.where(self._live_N, belief.mean_N + 3.0 * np.sqrt(belief.variance_N), -np.inf)
+        upper_N[best] = np.inf
+        return np.sort(np.argsort(-upper_N, kind="stable")[: min(_CONTENDERS, int(self._live_N.sum()))])
 
     def to_json(self, *, features: bool = True) -> dict[str, Json]:
         """The whole state as JSON.

@@ -1,27 +1,40 @@
-"""When to stop asking: the value of twenty more votes.
+"""When to stop asking: how sure the report is, what it may still lose, and what more votes are worth.
 
-    gain = E[ P(the candidate reported after 20 more votes beats the one reported now) ] - 1/2
+    sure   = P(no other candidate would beat the report in more than 55 % of duels)
+    regret = E[ P(the best candidate beats the report) ] - 1/2
+    gain   = E[ P(the candidate reported after 20 more votes beats the one reported now) ] - 1/2
 
-The expectation is over what those votes could say. Under a Gaussian belief their effect on the covariance
-does not depend on the answers, so the twenty pairs are chosen ahead by EUBO, the covariance S shrinks to S',
-and the mean after the votes is distributed as m + (S - S')^(1/2) z. This is the knowledge gradient (Frazier,
-Powell and Dayanik, 2009) for a batch of duels, measured in win probability. What is approximate: the
-information of a vote is taken at the present mean, where it is largest, so the rule asks rather too long
-than too short.
+all under the belief as it is. Asking ends when ``sure`` reaches 95 %, or when more votes are hardly worth a
+person's time. The first is a statement with an error level: of studies that end by it, 95 in 100 are right,
+if the world is as the prior says (benchmarks/stop_rule.py counts).
+
+The gain's expectation is over what those votes could say. Under a Gaussian belief their effect on the
+covariance does not depend on the answers, so the twenty pairs are chosen ahead by EUBO, the covariance S
+shrinks to S', and the mean after the votes is distributed as m + (S - S')^(1/2) z. This is the knowledge
+gradient (Frazier, Powell and Dayanik, 2009) for a batch of duels, measured in win probability. What is
+approximate: the information of a vote is taken at the present mean, where it is largest, so the rule asks
+rather too long than too short.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from palate.choice import Gaussian, difference_variance, eubo, observe_pair, sigmoid
+from palate.choice import Gaussian, difference_variance, eubo, observe_pair, sigmoid, square_root
 from palate.strategies._protocol import Pool, allowed_pairs
 from palate.types import Array
 
-__all__ = ["expected_gain", "stop_advice"]
+__all__ = ["HeldOut", "Outlook", "expected_gain", "held_out_loss", "outlook", "stop_advice"]
 
 HORIZON = 20
 MINIMUM_VOTES = 10
 THRESHOLD = 0.005
-_DRAWS = 2048
+CONFIDENCE = 0.95
+CLOSE_WIN_RATE = 0.55
+_CLOSE = float(np.log(CLOSE_WIN_RATE / (1.0 - CLOSE_WIN_RATE)))
+_CONTENDERS = 96  # candidates among which the gain is looked for
+_ENOUGH_TO_WARN = 20
+_DRAWS = 2048  # even: worlds come in mirrored pairs
 _HARDLY_BETTER = 0.55
 
 
@@ -66,29 +79,105 @@ def expected_gain(belief: Gaussian, best: int, rng: np.random.Generator, *, vote
     return max(float(prob_S.mean()) - 0.5, 0.0)
 
 
-def stop_advice(belief: Gaussian, best: int, votes: int, rng: np.random.Generator) -> tuple[bool, str]:
-    """Whether asking on is worth a person's time, and why, in one sentence.
+class HeldOut(NamedTuple):
+    """How well votes are foretold by the others, in nats a vote that named a winner; a coin's loss is ln 2.
+
+    Args:
+        loss: Mean over the votes.
+        error: Its standard error.
+        votes: How many.
+    """
+
+    loss: float
+    error: float
+    votes: int
+
+    @property
+    def carries_signal(self) -> bool:
+        """Whether the loss is below a coin's by more than half its own error.
+
+        In simulated studies of 55 votes on questions of the default strategy's choice, which are hard ones,
+        29 of 30 real raters of slope 2 pass and 23 of 30 coins do not.
+        """
+        return self.loss + 0.5 * self.error < float(np.log(2.0))
+
+
+def held_out_loss(loss_M: Array) -> HeldOut:
+    """Sum up the losses of at least one vote."""
+    spread = float(loss_M.std(ddof=1)) if len(loss_M) > 1 else float(np.log(2.0))
+    return HeldOut(float(loss_M.mean()), spread / float(np.sqrt(len(loss_M))), len(loss_M))
+
+
+class Outlook(NamedTuple):
+    """What is known of the report, and what more votes would bring.
+
+    Args:
+        sure: Probability that no other candidate would beat it in more than 55 % of duels.
+        regret: Expected win probability of the best candidate against it, minus one half; in [0, 0.5].
+        gain: What 20 more votes are expected to add to its win rate, in [0, 0.5].
+    """
+
+    sure: float
+    regret: float
+    gain: float
+
+
+def outlook(belief: Gaussian, best: int, rng: np.random.Generator) -> Outlook:
+    """Look ahead from a belief.
+
+    Args:
+        belief: About the utilities of the candidates that take part, in log-odds.
+        best: The one that is reported, as a row of the belief.
+        rng: Draws worlds and possible answers.
+    """
+    half_DN = rng.standard_normal((_DRAWS // 2, len(belief.mean_N))) @ square_root(belief.covariance_NN).T
+    world_DN = np.concatenate([belief.mean_N + half_DN, belief.mean_N - half_DN])
+    behind_D = world_DN.max(axis=1) - world_DN[:, best]
+    sure = float((behind_D <= _CLOSE).mean())
+    upper_N = belief.mean_N + 3.0 * np.sqrt(belief.variance_N)
+    upper_N[best] = np.inf
+    rows_S = np.sort(np.argsort(-upper_N, kind="stable")[:_CONTENDERS])
+    gain = expected_gain(belief.among(rows_S), int(np.searchsorted(rows_S, best)), rng)
+    return Outlook(sure, float(sigmoid(behind_D).mean()) - 0.5, gain)
+
+
+def stop_advice(
+    belief: Gaussian, best: int, votes: int, rng: np.random.Generator, held_out: HeldOut | None = None
+) -> tuple[bool, str]:
+    """Whether asking on is worth a person's time, and why, in plain words.
 
     Args:
         belief: About the utilities, in log-odds.
         best: The candidate that is reported now.
         votes: How many votes the belief rests on.
-        rng: Draws the possible answers.
+        rng: Draws worlds and possible answers.
+        held_out: How well votes are foretold, if the strategy knows.
     """
     if votes < MINIMUM_VOTES:
         return (
             False,
             f"{votes} of at least {MINIMUM_VOTES} votes so far: too few to say that it is time to stop.",
         )
-    gain = expected_gain(belief, best, rng)
+    sure, _, gain = outlook(belief, best, rng)
     figure = (
         f"{HORIZON} more votes are expected to improve the win rate of the best prompt by {100 * gain:.1f} %"
     )
+    warning = ""
+    if held_out is not None and held_out.votes >= _ENOUGH_TO_WARN and not held_out.carries_signal:
+        warning = (
+            " Beware: so far each vote is foretold by the others no better than by tossing a coin, so they "
+            "may carry no preference at all."
+        )
+    if sure >= CONFIDENCE and not warning:
+        return True, (
+            f"You can stop now: with {100 * CONFIDENCE:.0f} % certainty no other prompt would beat this one "
+            f"in more than {100 * CLOSE_WIN_RATE:.0f} % of duels."
+        )
     if gain >= THRESHOLD:
-        return False, f"Worth going on: {figure}."
+        return False, f"Worth going on: {figure}.{warning}"
     if float(sigmoid(belief.mean_N[best] - belief.mean_N.mean())) < _HARDLY_BETTER:
         return True, (
             f"You can stop now: the votes hardly tell the candidates apart, and {figure}. "
-            "They may be equally good, or the answers may be too mixed to learn from."
+            f"They may be equally good, or the answers may be too mixed to learn from.{warning}"
         )
-    return True, f"You can stop now: {figure}, less than {100 * THRESHOLD:.1f} %."
+    return True, f"You can stop now: {figure}, less than {100 * THRESHOLD:.1f} %.{warning}"

@@ -26,7 +26,7 @@ __all__ = ["beside_embedding", "wording_features"]
 
 _WORDS, _ENDING, _TAIL = 128, 64, 25
 _TOKEN = re.compile(r"\w+|[^\w\s]|\n")
-_SLOT = re.compile(r"\{+[^{}]*\}+")
+_SLOT = re.compile(r"\{[^{}]*\}")
 
 
 def _hashed(tokens: Iterable[str], size: int) -> Array:

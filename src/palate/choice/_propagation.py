@@ -94,7 +94,7 @@ def propagate(
     start: Sites | None = None,
     *,
     sweeps: int = _SWEEPS,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-5,
 ) -> Propagated:
     """Fit the sites of S votes.
 
@@ -139,7 +139,7 @@ def _refresh(kernel_SS: Array, sites: Sites) -> tuple[Array, Array, Array]:
     root_S = np.sqrt(sites.precision_S)
     system_SS = root_S[:, None] * kernel_SS * root_S[None, :]
     system_SS[np.diag_indices_from(system_SS)] += 1.0
-    factor_SS = np.linalg.cholesky(system_SS)
+    factor_SS = np.asarray(np.linalg.cholesky(system_SS), dtype=np.float64)
     half_SS = solve_triangular(factor_SS, root_S[:, None] * kernel_SS, lower=True, check_finite=False)
     variance_S = np.diag(kernel_SS) - np.einsum("ab,ab->b", half_SS, half_SS)
     mean_S = kernel_SS @ sites.pull_S - half_SS.T @ (half_SS @ sites.pull_S)

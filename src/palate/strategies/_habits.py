@@ -109,7 +109,11 @@ def likelihood(history: History, habits: Habits) -> LogLikelihood:
             log_MQ = np.where(bad_M[:, None], log_MQ, np.log((1.0 - habits.lapse) * np.exp(log_MQ) + toss))
         if len(chosen_K):
             width = site_MQ.shape[1]
-            said = _Repeated(*(np.repeat(part[chosen_K], width) for part in (outcome_M, bad_M, strength_M)))
+            said = _Repeated(
+                np.repeat(outcome_M[chosen_K], width),
+                np.repeat(bad_M[chosen_K], width),
+                np.repeat(strength_M[chosen_K], width),
+            )
             terms = model.terms(site_MQ[chosen_K].ravel(), said)
             log_MQ[chosen_K] = terms.log_likelihood_M.reshape(-1, width)
         return log_MQ

@@ -40,6 +40,7 @@ _OPTIMISM = 2.0
 _CHUNK = 64
 _ROUNDS = 3
 _ROUGH = 0.03
+_GONE = 7.0  # nats below the best scale: less than a thousandth of its weight
 
 
 def palate_checkpoint(votes: int) -> int:
@@ -160,31 +161,43 @@ class Palate:
     def _learn(self, prior: Prior, history: History) -> Believed:
         """Scale and habits from the votes, and the belief under them."""
         habits = Habits()
-        scale = self._scale(prior, history, habits)
+        scale, sites = self._scale(prior, history, habits)
         if len(history) and _learns_habits(history):
             for _ in range(_ROUNDS):
                 site, kernel_SS, _ = _problem(prior, scale, history, habits)
-                fit = propagate(kernel_SS, likelihood(history, habits), tolerance=_ROUGH)
+                fit = propagate(kernel_SS, likelihood(history, habits), sites, tolerance=_ROUGH)
                 offset = SIDE_VARIANCE * float(site.side_S @ _dual(kernel_SS, fit.sites, fit.root_SS))
                 habits = improve(history, habits, fit.mean_S, fit.variance_S, offset)
-            scale = self._scale(prior, history, habits)
-        return _believe(prior, scale, history, habits)
+            scale, sites = self._scale(prior, history, habits)
+        return _believe(prior, scale, history, habits, sites)
 
-    def _scale(self, prior: Prior, history: History, habits: Habits) -> float:
+    def _scale(self, prior: Prior, history: History, habits: Habits) -> tuple[float, Sites | None]:
+        """The scale's posterior mean, in logarithms, and sites near those of its fit.
+
+        Scales are tried upwards and downwards from the prior's centre until they have become impossible.
+        """
         if not len(history):
-            return self.centre
+            return self.centre, None
         _, unit_SS, side_SS = _problem(prior, 1.0, history, habits)
         unit_SS = unit_SS - side_SS
+        said = likelihood(history, habits)
         log_T = np.log(np.array(self.scales))
-        value_T = -0.5 * ((log_T - np.log(self.centre)) / self.spread) ** 2
-        sites = None
-        for place, scale in enumerate(self.scales):
-            said = likelihood(history, habits)
-            fit = propagate(scale**2 * unit_SS + side_SS, said, sites, tolerance=_ROUGH)
-            sites = fit.sites
-            value_T[place] += fit.log_evidence
+        away_T = (log_T - np.log(self.centre)) / self.spread
+        value_T = np.full(len(log_T), -np.inf)
+        middle = int(np.abs(away_T).argmin())
+        found: dict[int, Sites] = {}
+        for step in (1, -1):
+            sites, place = found.get(middle), middle + (step if found else 0)
+            while 0 <= place < len(log_T) and (
+                place == middle or value_T[place - step] > value_T.max() - _GONE
+            ):
+                kernel_SS = self.scales[place] ** 2 * unit_SS + side_SS
+                fit = propagate(kernel_SS, said, sites, tolerance=_ROUGH)
+                found[place] = sites = fit.sites
+                value_T[place] = fit.log_evidence - 0.5 * away_T[place] ** 2
+                place += step
         weight_T = np.exp(value_T - value_T.max())
-        return float(np.exp(weight_T @ log_T / weight_T.sum()))
+        return float(np.exp(weight_T @ log_T / weight_T.sum())), found[int(value_T.argmax())]
 
     def choose(self, fitted: Believed, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """The promising pair of largest EUBO once open questions are answered; the likelier winner first."""
@@ -265,7 +278,7 @@ def _problem(prior: Prior, scale: float, history: History, habits: Habits) -> tu
     first_S, second_S = place_2S.reshape(2, -1)
     row_SU = site.left_S[:, None] * table[first_S] + site.right_S[:, None] * table[second_S]
     kernel_SS = row_SU[:, first_S] * site.left_S + row_SU[:, second_S] * site.right_S
-    side_SS = SIDE_VARIANCE * np.outer(site.side_S, site.side_S)
+    side_SS: Array = SIDE_VARIANCE * site.side_S[:, None] * site.side_S[None, :]
     return site, kernel_SS + side_SS, side_SS
 
 
@@ -277,11 +290,11 @@ def _dual(kernel_SS: Array, sites: Sites, root_SS: Array) -> Array:
     return sites.pull_S - root_S * cho_solve((root_SS, True), root_S * (kernel_SS @ sites.pull_S))
 
 
-def _believe(prior: Prior, scale: float, history: History, habits: Habits) -> Believed:
+def _believe(prior: Prior, scale: float, history: History, habits: Habits, start: Sites | None) -> Believed:
     from scipy.linalg import solve_triangular
 
     site, kernel_SS, _ = _problem(prior, scale, history, habits)
-    fit = propagate(kernel_SS, likelihood(history, habits))
+    fit = propagate(kernel_SS, likelihood(history, habits), start)
     cross_SE = _cross(prior, scale, site)
     mean_E = _dual(kernel_SS, fit.sites, fit.root_SS) @ cross_SE
     cross_SE *= np.sqrt(fit.sites.precision_S)[:, None]

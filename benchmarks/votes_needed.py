@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -283,6 +284,13 @@ def plot(summary: dict, rows: dict[str, dict], wanted: list[Unit], path: Path) -
     figure.savefig(path, dpi=110)
 
 
+def shown_command(arguments: list[str]) -> str:
+    """The command as anybody would give it: without where studies are kept and how many run at once."""
+    kept = [a for k, a in enumerate(arguments) if a not in ("--cache", "--jobs")
+            and arguments[max(k, 1) - 1] not in ("--cache", "--jobs")]  # fmt: skip
+    return "python benchmarks/votes_needed.py " + shlex.join(kept)
+
+
 def record_confirm(reason: str, command: str) -> None:
     """Each look at the confirm tasks is written down."""
     if not reason:
@@ -336,7 +344,7 @@ def main() -> None:
             name, "1"
         )  # inherited by the workers: two threads on tables this small only wait
     chosen = options()
-    command = "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = shown_command(sys.argv[1:])
     if chosen.split != "develop":
         record_confirm(chosen.reason, command)
     wanted = units(chosen)

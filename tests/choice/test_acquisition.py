@@ -6,11 +6,9 @@ from scipy.stats import norm
 
 from palate.choice import (
     best_probability,
-    count_duels,
     difference_variance,
     eubo,
     expected_best,
-    fit_utilities,
     observe_pair,
     square_root,
     thompson_pair,
@@ -107,12 +105,26 @@ def test_observing_a_pair_never_adds_variance(seed: int, size: int) -> None:
     assert difference_variance(after)[0, 1] < difference_variance(covariance)[0, 1]
 
 
-def test_observing_a_tie_at_equal_means_is_the_exact_update() -> None:
-    # A tie between equals moves no mean, so that Laplace's covariance and the look-ahead must be the same.
-    factor = np.linalg.cholesky(belief(4, 3)[1])
-    exact, _ = fit_utilities(factor, count_duels(np.array([0]), np.array([1]), np.array([0.5])))
-    ahead = observe_pair(np.zeros(3), factor @ factor.T, 0, 1)
-    assert ahead == pytest.approx(exact.covariance_NN, abs=1e-9)
+@pytest.mark.parametrize("gap", [0.0, 1.5, -6.0])
+def test_observing_a_pair_is_the_average_over_both_answers(gap: float) -> None:
+    # One dimension, u_0 = d and u_1 = 0: posterior variances after either answer, by brute force.
+    d = np.linspace(-40, 40, 80_001)
+    prior = np.exp(-((d - gap) ** 2) / (2 * 9.0))
+    prior /= prior.sum()
+    expected = 0.0
+    for likelihood in (1 / (1 + np.exp(-d)), 1 / (1 + np.exp(d))):
+        chance = float((prior * likelihood).sum())
+        after = prior * likelihood / chance
+        mean = float(after @ d)
+        expected += chance * float(after @ (d - mean) ** 2)
+    ahead = observe_pair(np.array([gap, 0.0]), np.diag([9.0, 0.0]), 0, 1)
+    assert float(ahead[0, 0]) == pytest.approx(expected, rel=1e-4)
+    assert ahead[1].tolist() == [0.0, 0.0]
+
+
+def test_observing_what_is_known_changes_nothing() -> None:
+    known = np.ones((2, 2))
+    assert observe_pair(np.zeros(2), known, 0, 1).tolist() == known.tolist()
 
 
 def test_square_root_of_a_singular_covariance() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from palate.choice import Gaussian
-from palate.strategies import duel_bandit, expected_gain, stop_advice
+from palate.strategies import duel_bandit, expected_gain, outlook, stop_advice
 from palate.strategies._stopping import _planned_directions
 from palate.testing._strategies import noisy_judge, play, sure_judge, toy_problem
 
@@ -68,14 +68,33 @@ def test_sentences() -> None:
     sharp = Gaussian(np.array([1.0, -1.0]), np.zeros((2, 2)))
     stop, reason = stop_advice(sharp, 0, 30, rng())
     assert (stop, reason.startswith("You can stop now: with 95 % certainty")) == (True, True)
-    # Many that are nearly alike: too close to be sure, and nothing to be gained.
-    flat = Gaussian(np.zeros(40), 0.006 * np.eye(40))
+    # Alike for certain: sure, and of no use.
+    flat = Gaussian(np.zeros(40), 1e-4 * np.eye(40))
     stop, reason = stop_advice(flat, 0, 30, rng())
-    assert stop
-    assert "hardly tell the candidates apart" in reason
+    assert (stop, "hardly better than an average one" in reason) == (True, True)
+    # A leader who is probably the best of many that are close behind: not sure, but little to be gained.
+    close = Gaussian(np.array([1.0, *np.full(20, 0.2)]), 0.12 * np.eye(21))
+    sure, regret, gain = outlook(close, 0, rng())
+    assert (sure < 0.95, regret < 0.03, gain < 0.005) == (True, True, True)
+    stop, reason = stop_advice(close, 0, 30, rng())
+    assert (stop, "endless voting by no more than" in reason) == (True, True)
     open_ = Gaussian(np.zeros(2), np.eye(2))
     stop, reason = stop_advice(open_, 0, 30, rng())
     assert (stop, reason.startswith("Worth going on: 20 more votes")) == (False, True)
+
+
+def test_the_outlook_by_hand() -> None:
+    # u_1 - u_0 ~ N(-1, 2): sure = P(d <= ln(0.55 / 0.45)), and regret = E[sigmoid(max(d, 0))] - 1/2.
+    from scipy.stats import norm
+
+    found = outlook(Gaussian(np.array([0.5, -0.5]), np.eye(2)), 0, rng())
+    d = np.linspace(-12, 12, 100_001)
+    weight = norm.pdf(d, -1.0, np.sqrt(2.0))
+    weight /= weight.sum()
+    assert found.sure == pytest.approx(norm.cdf(np.log(0.55 / 0.45), -1.0, np.sqrt(2.0)), abs=0.03)
+    assert found.regret == pytest.approx(
+        float(weight @ (1 / (1 + np.exp(-np.maximum(d, 0.0))))) - 0.5, abs=0.01
+    )
 
 
 def test_a_study_with_a_clear_winner_ends_and_its_winner_is_right() -> None:

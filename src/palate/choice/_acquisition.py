@@ -134,10 +134,11 @@ def best_probability(
 
 
 def observe_pair(belief_mean_N: Array, covariance_NN: Array, i: int, j: int) -> Array:
-    """The covariance once the answer to one more duel is known, whatever the answer.
+    """The covariance that is expected once the answer to one more duel is known.
 
-    The logistic likelihood's curvature is taken at the present mean; it does not depend on the answer, so
-    that questions that are still open can be taken into account before they are answered.
+    With d = u_i - u_j ~ N(m, v), the answer y is expected to leave E[Var(d | y)] = v - Var(E[d | y]); what it
+    says of the others is in proportion to their covariance with d. Averaging over d and y matters: at the
+    mean of a lopsided pair an answer seems to say nothing, although the belief may well be wrong.
 
     Args:
         belief_mean_N: Means of the utilities, in log-odds.
@@ -149,9 +150,15 @@ def observe_pair(belief_mean_N: Array, covariance_NN: Array, i: int, j: int) -> 
         ``(N, N)``; no variance is larger than before.
     """
     along_N = covariance_NN[:, i] - covariance_NN[:, j]
-    prob = float(sigmoid(np.array(belief_mean_N[i] - belief_mean_N[j])))
-    information = max(prob * (1.0 - prob), 1e-12)
-    return covariance_NN - np.outer(along_N, along_N) / (1.0 / information + along_N[i] - along_N[j])
+    variance = float(along_N[i] - along_N[j])
+    if variance <= 0.0:
+        return covariance_NN
+    offset_Z = np.sqrt(variance) * _GRID_Z
+    won_Z = sigmoid(float(belief_mean_N[i] - belief_mean_N[j]) + offset_Z) * _GRID_WEIGHT
+    won, moved = float(won_Z.sum()), float(won_Z @ offset_Z)
+    # E[d - m | i wins] = moved / won, and E[d - m] = 0 over both answers.
+    removed = moved**2 / max(won * (1.0 - won), 1e-300)
+    return covariance_NN - np.outer(along_N, along_N) * (min(removed, variance) / variance**2)
 
 
 def expected_best(draw_NS: Array, group_GQ: NDArray[np.int64]) -> Array:

@@ -5,15 +5,15 @@
     gain   = E[ P(the candidate reported after 20 more votes beats the one reported now) ] - 1/2
 
 all under the belief as it is. Asking ends when ``sure`` reaches 95 %, or when more votes are hardly worth a
-person's time. The first is a statement with an error level: of studies that end by it, 95 in 100 are right,
-if the world is as the prior says (benchmarks/stop_rule.py counts).
+person's time: ``gain`` below 0.5 % and ``regret``, which is what endless voting would gain, below 3 %. The
+first is a statement with an error level: of studies that end by it, 95 in 100 are right, if the world is as
+the prior says (benchmarks/stop_rule.py counts).
 
-The gain's expectation is over what those votes could say. Under a Gaussian belief their effect on the
-covariance does not depend on the answers, so the twenty pairs are chosen ahead by EUBO, the covariance S
-shrinks to S', and the mean after the votes is distributed as m + (S - S')^(1/2) z. This is the knowledge
-gradient (Frazier, Powell and Dayanik, 2009) for a batch of duels, measured in win probability. What is
-approximate: the information of a vote is taken at the present mean, where it is largest, so the rule asks
-rather too long than too short.
+The gain's expectation is over what those votes could say. The twenty pairs are chosen ahead by EUBO, the
+covariance S shrinks to S' as is expected, and the mean after the votes is taken as m + (S - S')^(1/2) z.
+This is the knowledge gradient (Frazier, Powell and Dayanik, 2009) for a batch of duels, measured in win
+probability. What is approximate: later questions do not adapt to earlier answers, so the gain is rather too
+small than too large; that is why regret has a say.
 """
 
 from typing import NamedTuple
@@ -29,6 +29,7 @@ __all__ = ["HeldOut", "Outlook", "expected_gain", "held_out_loss", "outlook", "s
 HORIZON = 20
 MINIMUM_VOTES = 10
 THRESHOLD = 0.005
+REGRET = 0.03
 CONFIDENCE = 0.95
 CLOSE_WIN_RATE = 0.55
 _CLOSE = float(np.log(CLOSE_WIN_RATE / (1.0 - CLOSE_WIN_RATE)))
@@ -158,26 +159,29 @@ def stop_advice(
             False,
             f"{votes} of at least {MINIMUM_VOTES} votes so far: too few to say that it is time to stop.",
         )
-    sure, _, gain = outlook(belief, best, rng)
-    figure = (
-        f"{HORIZON} more votes are expected to improve the win rate of the best prompt by {100 * gain:.1f} %"
-    )
+    sure, regret, gain = outlook(belief, best, rng)
     warning = ""
     if held_out is not None and held_out.votes >= _ENOUGH_TO_WARN and not held_out.carries_signal:
         warning = (
             " Beware: so far each vote is foretold by the others no better than by tossing a coin, so they "
             "may carry no preference at all."
         )
+    hardly = float(sigmoid(belief.mean_N[best] - belief.mean_N.mean())) < _HARDLY_BETTER
+    remark = (
+        " It is hardly better than an average one: the candidates may be equally good, or the answers too "
+        "mixed to learn from."
+    )
     if sure >= CONFIDENCE and not warning:
         return True, (
             f"You can stop now: with {100 * CONFIDENCE:.0f} % certainty no other prompt would beat this one "
-            f"in more than {100 * CLOSE_WIN_RATE:.0f} % of duels."
+            f"in more than {100 * CLOSE_WIN_RATE:.0f} % of duels.{remark if hardly else ''}"
         )
-    if gain >= THRESHOLD:
-        return False, f"Worth going on: {figure}.{warning}"
-    if float(sigmoid(belief.mean_N[best] - belief.mean_N.mean())) < _HARDLY_BETTER:
-        return True, (
-            f"You can stop now: the votes hardly tell the candidates apart, and {figure}. "
-            f"They may be equally good, or the answers may be too mixed to learn from.{warning}"
-        )
-    return True, f"You can stop now: {figure}, less than {100 * THRESHOLD:.1f} %.{warning}"
+    figure = (
+        f"{HORIZON} more votes are expected to improve the win rate of the best prompt by {100 * gain:.1f} %"
+    )
+    if gain >= THRESHOLD or regret >= REGRET:
+        return False, f"Worth going on: {figure}, endless voting by {100 * regret:.1f} %.{warning}"
+    return True, (
+        f"You can stop now: {figure}, and endless voting by no more than {100 * regret:.1f} %."
+        f"{remark if hardly else ''}{warning}"
+    )

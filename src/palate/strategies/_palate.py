@@ -3,7 +3,7 @@
     u = s f,  f ~ GP(0, k)                               k: linear + stationary + own part, see _prior.py
     a vote of judge r is about a_r (u_left - u_right) + side,  side ~ N(0, 1/4)           see _habits.py
     p(ln s) = N(ln 2.5, 0.7^2) on a grid, weighed by the evidence; the fit is at its mean
-    next pair = argmax E[max(u_i, u_j)] over the most promising candidates, deviations taken 1.7 times as wide
+    next pair = argmax E[max(u_i, u_j)] over the most promising candidates, deviations taken 2.4 times as wide
     report    = argmax E[u_i] over all
 
 Source: Chu and Ghahramani 2005 (the model); Minka 2001 (expectation propagation); Lin et al. 2022 and
@@ -339,7 +339,7 @@ def palate(
     scales: Sequence[float] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
     centre: float = 2.5,
     spread: float = 0.7,
-    curiosity: float = 3.0,
+    curiosity: float = 6.0,
 ) -> Palate:
     """Make the default strategy. None of its constants needs turning; they are arguments for experiments.
 

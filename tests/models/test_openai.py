@@ -184,10 +184,18 @@ def test_few_requests_are_needed_when_one_in_ten_fails(endpoint: Any) -> None:
 
 def test_429s_make_it_ask_less_at_once(endpoint: Any) -> None:
     # An endpoint that holds three calls at once and refuses the fourth.
-    endpoint.script = lambda n, seen: (
-        endpoint.error(429) if endpoint.active > 3 else (time.sleep(0.005), endpoint.chat("ok"))[1]
-    )
     pool = LimitPool(most=32)
+    seen_limits: list[float] = []
+
+    def script(n: int, seen: Any) -> Any:
+        # Noted at each call: by the end successes may have raised it again.
+        seen_limits.append(pool.limit(endpoint.url, "m", "CANARY_KEY").limit)
+        if endpoint.active > 3:
+            return endpoint.error(429)
+        time.sleep(0.005)
+        return endpoint.chat("ok")
+
+    endpoint.script = script
 
     async def run() -> None:
         model = make(endpoint, limits=pool, retry={**QUICK, "attempts": 50})
@@ -195,7 +203,7 @@ def test_429s_make_it_ask_less_at_once(endpoint: Any) -> None:
         await model.close()
 
     asyncio.run(run())
-    assert pool.limit(endpoint.url, "m", "CANARY_KEY").limit < 8
+    assert min(seen_limits) < 8
     assert endpoint.most_active <= 8
 
 

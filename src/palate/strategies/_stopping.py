@@ -34,7 +34,7 @@ CONFIDENCE = 0.95
 CLOSE_WIN_RATE = 0.55
 _CLOSE = float(np.log(CLOSE_WIN_RATE / (1.0 - CLOSE_WIN_RATE)))
 _CONTENDERS = 96  # candidates among which the gain is looked for
-_ENOUGH_TO_WARN = 20
+_ENOUGH_TO_WARN = 40  # with fewer, on questions chosen to be hard, real judges look like coins too often
 _DRAWS = 2048  # even: worlds come in mirrored pairs
 _HARDLY_BETTER = 0.55
 

@@ -26,6 +26,7 @@ from palate.choice._laplace import (
     Gaussian,
     LaplaceFit,
     Utilities,
+    centred,
     count_duels,
     fit_differences,
     fit_utilities,
@@ -53,7 +54,16 @@ from palate.choice._ratings import (
     fit_ratings,
     rank_ratings,
 )
-from palate.choice._verdicts import Joint, Said, Terms, TieKind, VerdictModel, Votes, gather_votes
+from palate.choice._verdicts import (
+    Joint,
+    Said,
+    Terms,
+    TieKind,
+    VerdictModel,
+    Votes,
+    gather_votes,
+    repeat_votes,
+)
 
 __all__ = [
     "ELO",
@@ -85,6 +95,7 @@ __all__ = [
     "best_probability",
     "bootstrap_scores",
     "bradley_terry",
+    "centred",
     "cohen_kappa",
     "count_comparisons",
     "count_duels",
@@ -108,6 +119,7 @@ __all__ = [
     "propagate",
     "rank_ratings",
     "raw_agreement",
+    "repeat_votes",
     "share_interval",
     "sigmoid",
     "site_of",

@@ -32,11 +32,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from palate.choice._laplace import STEP_TOLERANCE, Gaussian, LaplaceFit, update_prior
 from palate.choice._people import make_latent
-from palate.choice._verdicts import Said, Terms, VerdictModel, Votes
+from palate.choice._verdicts import Said, Terms, VerdictModel, Votes, repeat_votes
 from palate.errors import ConfigError
 from palate.types import Array
 
@@ -201,18 +200,9 @@ def _terms(votes: Votes, model: VerdictModel) -> Callable[[Array], Terms]:
     return terms
 
 
-class _OneVote(NamedTuple):
-    """One vote, at many differences."""
-
-    outcome_M: Array
-    bad_M: NDArray[np.bool_]
-    strength_M: NDArray[np.int64]
-
-
 def _observe(mean_N: Array, covariance_NN: Array, votes: Votes, place: int, model: VerdictModel) -> float:
     """Learn one vote, in place; returns the logarithm of the chance that it had."""
-    size = len(_GRID_Z)
-    said = _OneVote(*(np.full(size, c[place]) for c in (votes.outcome_M, votes.bad_M, votes.strength_M)))
+    said = repeat_votes(votes, np.array([place]), len(_GRID_Z))
     i, j = int(votes.first_M[place]), int(votes.second_M[place])
     rows: list[tuple[float, float, Callable[[Array, Said], Terms]]] = [(1.0, -1.0, model.terms)]
     if model.bad is not None:

@@ -28,6 +28,7 @@ __all__ = [
     "Gaussian",
     "LaplaceFit",
     "Utilities",
+    "centred",
     "count_duels",
     "fit_differences",
     "fit_utilities",
@@ -52,6 +53,12 @@ class Gaussian(NamedTuple):
     def among(self, rows_S: NDArray[np.int64]) -> "Gaussian":
         """The belief about some of them."""
         return Gaussian(self.mean_N[rows_S], self.covariance_NN[np.ix_(rows_S, rows_S)])
+
+
+def centred(mean_N: Array, covariance_NN: Array) -> Gaussian:
+    """The same differences, with utilities that are zero on average."""
+    row_N = covariance_NN.mean(axis=0)
+    return Gaussian(mean_N - mean_N.mean(), covariance_NN - row_N[:, None] - row_N[None, :] + row_N.mean())
 
 
 class Utilities(Protocol):

@@ -39,7 +39,7 @@ from palate.choice._numeric import log_sigmoid, outcome, sigmoid
 from palate.errors import ConfigError, InputError
 from palate.types import Array, Verdict
 
-__all__ = ["Joint", "Said", "Terms", "TieKind", "VerdictModel", "Votes", "gather_votes"]
+__all__ = ["Joint", "Said", "Terms", "TieKind", "VerdictModel", "Votes", "gather_votes", "repeat_votes"]
 
 TieKind = Literal["davidson", "rao-kupper"]
 Rows = NDArray[np.int64]
@@ -195,6 +195,27 @@ def gather_votes(
     bad_M = np.array([said[place] is Verdict.BOTH_BAD for place in kept], dtype=np.bool_)
     first_M, second_M, strength_M, judge_M, time_M = (c[kept] for c in columns)
     return Votes(first_M, second_M, outcome_M, bad_M, strength_M, judge_M, time_M)
+
+
+class _Repeated(NamedTuple):
+    outcome_M: Array
+    bad_M: NDArray[np.bool_]
+    strength_M: Rows
+
+
+def repeat_votes(votes: Said, rows_K: Rows, times: int) -> Said:
+    """Some votes, each so many times in a row: for asking what they say at many differences.
+
+    Args:
+        votes: What was said.
+        rows_K: Which of them.
+        times: How often each is repeated.
+    """
+    return _Repeated(
+        np.repeat(votes.outcome_M[rows_K], times),
+        np.repeat(votes.bad_M[rows_K], times),
+        np.repeat(votes.strength_M[rows_K], times),
+    )
 
 
 class Terms(NamedTuple):

@@ -29,10 +29,12 @@ from typing import Literal
 
 import numpy as np
 
-from palate.choice import Gaussian
+from palate.choice import Gaussian, centred
 from palate.errors import ConfigError
+from palate.strategies._arms import best_shown, challenger, free_pairs, leader, warm_pair
+from palate.strategies._checks import check_number, check_whole, check_widths
 from palate.strategies._network import Tangent, initial_weights, layers, tangent, train
-from palate.strategies._protocol import History, Pair, Pool, allowed_pairs, random_pair
+from palate.strategies._protocol import History, Pair, Pool
 from palate.types import Array
 
 __all__ = ["Apohf", "apohf", "bonus_diagonal", "bonus_full", "tangent_kernel"]
@@ -125,26 +127,20 @@ class Apohf:
         )
         gradients = tangent(layers(theta_P, feature_ND.shape[1], self.hidden), feature_ND)
         covariance_NN = self.nu**2 * covariance_full(tangent_kernel(gradients), history.pairs, self.decay)
-        row_N = covariance_NN.mean(axis=0)
-        centred_NN = covariance_NN - row_N[:, None] - row_N[None, :] + row_N.mean()
-        return _Fitted(gradients, Gaussian(gradients.score_N - gradients.score_N.mean(), centred_NN))
+        return _Fitted(gradients, centred(gradients.score_N, covariance_NN))
 
     def choose(self, fitted: _Fitted, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """The winner of the model, and its most promising opponent; random distinct pairs at the start.
 
         Open pairs count as votes: V does not depend on what the answers will be.
         """
-        seen = [*history.pairs, *pool.open_pairs]
-        if len(seen) < self.warm_start:
-            return random_pair(Pool(pool.live_N, tuple(seen)), rng)
-        score_N = fitted.gradients.score_N
-        free_NN = allowed_pairs(pool)
-        free_NN |= free_NN.T
-        for first in np.argsort(-score_N, kind="stable").tolist():
-            if free_NN[first].any():
-                value_N = score_N + self._bonus(fitted.gradients, seen, first)
-                return first, int(np.where(free_NN[first], value_N, -np.inf).argmax())
-        raise AssertionError("some pair is allowed, because two candidates at least are live")
+        warm = warm_pair(history, pool, self.warm_start, rng)
+        if warm is not None:
+            return warm
+        free_NN = free_pairs(pool)
+        first = leader(fitted.gradients.score_N, free_NN)
+        bonus_N = self._bonus(fitted.gradients, [*history.pairs, *pool.open_pairs], first)
+        return first, challenger(fitted.gradients.score_N + bonus_N, free_NN, first)
 
     def _bonus(self, gradients: Tangent, pairs: Sequence[Pair], first: int) -> Array:
         if self.variance == "full":
@@ -156,9 +152,7 @@ class Apohf:
         if self.reported == "pool" or len(history) == 0:
             return pool.best(fitted(history).gradients.score_N)
         score_N = fitted(history.until(len(history) - 1)).gradients.score_N
-        shown_N = np.zeros_like(pool.live_N)
-        shown_N[history.first_M] = shown_N[history.second_M] = True
-        return Pool(pool.live_N & shown_N if (pool.live_N & shown_N).any() else pool.live_N).best(score_N)
+        return best_shown(score_N, history, pool)
 
     def belief(self, fitted: _Fitted) -> Gaussian:
         """The linearised model's Gaussian, with nu as its scale and the full V; not calibrated."""
@@ -203,23 +197,17 @@ def apohf(
         >>> i != j
         True
     """
-    for key, value, low, open_end in (("decay", decay, 0, True), ("nu", nu, 0, False)):
-        if not np.isfinite(value) or value < low or (open_end and value == low):
-            raise ConfigError(f"{key} must be {'above' if open_end else 'at least'} {low}, not {value!r}")
-    for key, count, low in (
-        ("steps", steps, 1),
-        ("warm_start", warm_start, 0),
-        ("network_seed", network_seed, 0),
-    ):
-        if isinstance(count, bool) or int(count) != count or count < low:
-            raise ConfigError(f"{key} must be a whole number of at least {low}, not {count!r}")
-    if not hidden or not all(int(width) == width and width >= 1 for width in hidden):
-        raise ConfigError(f"hidden must be widths of at least 1, such as (32, 32), not {hidden!r}")
     if variance not in ("full", "diagonal"):
         raise ConfigError(f"variance must be 'full' or 'diagonal', not {variance!r}")
     if report not in ("pool", "shown"):
         raise ConfigError(f"report must be 'pool' or 'shown', not {report!r}")
-    widths = tuple(int(width) for width in hidden)
     return Apohf(
-        float(decay), float(nu), int(steps), int(warm_start), widths, variance, report, int(network_seed)
+        check_number("decay", decay, 0, above=True),
+        check_number("nu", nu, 0),
+        check_whole("steps", steps, 1),
+        check_whole("warm_start", warm_start, 0),
+        check_widths("hidden", hidden),
+        variance,
+        report,
+        check_whole("network_seed", network_seed, 0),
     )

@@ -27,7 +27,7 @@ from palate.choice import (
 from palate.errors import ConfigError, InputError
 from palate.registry import make
 from palate.strategies._protocol import History, Pair, Pool, Strategy
-from palate.strategies._stopping import HeldOut, Outlook, outlook, stop_advice
+from palate.strategies._stopping import HeldOut, Outlook, contenders, outlook, stop_advice
 from palate.types import Array, Json, Posterior, Verdict
 
 __all__ = ["DEFAULT", "DuelBandit", "duel_bandit"]
@@ -63,6 +63,7 @@ class DuelBandit:
         self._seed = _check_seed(seed)
         self._live_N = np.ones(len(self._feature_ND), dtype=np.bool_)
         self._told: list[_Told] = []
+        self._history: History | None = None  # of what was told, until more is
         self._asked = 0  # since the last verdict
         self._prepared: Any = None
         self._fits: dict[int, Any] = {}
@@ -87,6 +88,11 @@ class DuelBandit:
     @property
     def history(self) -> History:
         """The verdicts that teach, as arrays."""
+        if self._history is None:
+            self._history = self._gather()
+        return self._history
+
+    def _gather(self) -> History:
         told = [t for t in self._told if t.verdict.teaches]
         return History(
             np.array([t.first for t in told], dtype=np.int64),
@@ -216,6 +222,7 @@ class DuelBandit:
         _check_strength(strength, said)
         self._told.append(_Told(i, j, said, input_id, judge, _check_responses(response_features), strength))
         self._asked = 0
+        self._history = None
 
     def best(self) -> int:
         """The candidate to use now."""
@@ -234,7 +241,7 @@ class DuelBandit:
             about the 512 of highest mean plus three standard deviations is drawn from, and the others get 0.
         """
         belief = self._belief()
-        rows_S = self._contenders(belief, self.best())
+        rows_S = contenders(belief, self.best(), self._live_N, _CONTENDERS)
         prob_N = np.zeros(len(self))
         prob_N[rows_S] = best_probability(*belief.among(rows_S), self._rng("p_best", 0))
         return prob_N
@@ -267,14 +274,8 @@ class DuelBandit:
     def _contest(self) -> tuple[Gaussian, int]:
         """The joint belief about the contenders, and the report's place among them."""
         belief, best = self._belief(), self.best()
-        rows_S = self._contenders(belief, best)
+        rows_S = contenders(belief, best, self._live_N, _CONTENDERS)
         return belief.among(rows_S), int(np.searchsorted(rows_S, best))
-
-    def _contenders(self, belief: Utilities, best: int) -> NDArray[np.int64]:
-        """Those that take part, at most 512 of the largest mean plus three deviations, and ``best``."""
-        upper_N = np.where(self._live_N, belief.mean_N + 3.0 * np.sqrt(belief.variance_N), -np.inf)
-        upper_N[best] = np.inf
-        return np.sort(np.argsort(-upper_N, kind="stable")[: min(_CONTENDERS, int(self._live_N.sum()))])
 
     def to_json(self, *, features: bool = True) -> dict[str, Json]:
         """The whole state as JSON.

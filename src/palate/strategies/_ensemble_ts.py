@@ -61,10 +61,7 @@ def minibatches(feature_ND: Array, history: History) -> list[Minibatch]:
     """The votes in their order, 32 at a time; what is left over joins the last batch."""
     size = len(history)
     starts = [start * _BATCH for start in range(max(size // _BATCH, 1))]
-    # The lower row first, so that who stood on the left leaves no trace, not even in the rounding.
-    low_M = np.minimum(history.first_M, history.second_M)
-    high_M = np.maximum(history.first_M, history.second_M)
-    won_M = np.where(history.first_M < history.second_M, history.outcome_M, 1.0 - history.outcome_M)
+    low_M, high_M, won_M = history.lower_first
     batches: list[Minibatch] = []
     for start, end in zip(starts, [*starts[1:], size], strict=True):
         row_U, place = np.unique([low_M[start:end], high_M[start:end]], return_inverse=True)

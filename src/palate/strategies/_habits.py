@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import LogLikelihood, VerdictModel, log_sigmoid
+from palate.choice import LogLikelihood, VerdictModel, log_sigmoid, repeat_votes
 from palate.strategies._protocol import History
 from palate.types import Array
 
@@ -41,13 +41,11 @@ class Habits:
         slope_J: Consistency of each judge, > 0, relative to the study's scale.
         tie: Davidson's nu.
         cuts: Cut points of strength, in log-odds.
-        lapse: Chance that a vote is a coin toss.
     """
 
     slope_J: Array = field(default_factory=lambda: np.ones(1))
     tie: float = float(np.exp(_TIE_CENTRE))
     cuts: tuple[float, float] = _CUT_CENTRES
-    lapse: float = 0.0
 
     def slopes(self, judge_M: NDArray[np.int64]) -> Array:
         """Consistency of whoever cast each vote; of a judge not met before, 1."""
@@ -80,41 +78,20 @@ def directions(history: History, habits: Habits) -> Directions:
     )
 
 
-@dataclass(frozen=True)
-class _Repeated:
-    """The same votes once for every value of a grid."""
-
-    outcome_M: Array
-    bad_M: NDArray[np.bool_]
-    strength_M: NDArray[np.int64]
-
-
 def likelihood(history: History, habits: Habits) -> LogLikelihood:
     """Log-likelihood of every vote at ``(M, Q)`` values of its site."""
     outcome_M, bad_M, strength_M = history.outcome_M, history.bad_M, history.strength_M
     sign_M1 = np.where(bad_M, -1.0, 2.0 * outcome_M - 1.0)[:, None]
-    special_K = np.flatnonzero(((outcome_M == 0.5) | (strength_M > 0)) & ~bad_M)
     ties = bool(((outcome_M == 0.5) & ~bad_M).any())
-    model = VerdictModel(
-        tie=habits.tie if ties else None,
-        cuts=habits.cuts if strength_M.any() else None,
-        lapse=habits.lapse,
-    )
-    chosen_K = np.flatnonzero(~bad_M) if ties else special_K
+    model = VerdictModel(tie=habits.tie if ties else None, cuts=habits.cuts if strength_M.any() else None)
+    # Without ties a plain vote is logistic, which needs no model; one tie makes Davidson's of all.
+    chosen_K = np.flatnonzero(~bad_M if ties else strength_M > 0)
 
     def value(site_MQ: Array) -> Array:
         log_MQ = log_sigmoid(sign_M1 * site_MQ)
-        if habits.lapse > 0.0:
-            toss = habits.lapse / 2.0
-            log_MQ = np.where(bad_M[:, None], log_MQ, np.log((1.0 - habits.lapse) * np.exp(log_MQ) + toss))
         if len(chosen_K):
             width = site_MQ.shape[1]
-            said = _Repeated(
-                np.repeat(outcome_M[chosen_K], width),
-                np.repeat(bad_M[chosen_K], width),
-                np.repeat(strength_M[chosen_K], width),
-            )
-            terms = model.terms(site_MQ[chosen_K].ravel(), said)
+            terms = model.terms(site_MQ[chosen_K].ravel(), repeat_votes(history, chosen_K, width))
             log_MQ[chosen_K] = terms.log_likelihood_M.reshape(-1, width)
         return log_MQ
 

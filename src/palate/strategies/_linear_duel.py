@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from palate.choice import (
     DuelCounts,
     Gaussian,
+    centred,
     count_duels,
     difference_variance,
     fit_differences,
@@ -43,7 +44,7 @@ from palate.strategies._checks import check_choice, check_number, check_whole
 from palate.strategies._protocol import History, Pair, Pool
 from palate.types import Array
 
-__all__ = ["LinearDuel", "Space", "centred", "inverse_products", "linear_ucb", "span"]
+__all__ = ["LinearDuel", "Space", "inverse_products", "linear_ucb", "span"]
 
 _CHOICES = ("greedy-ucb", "max-inp", "colstim")
 _MATRICES = ("design", "hessian")
@@ -111,12 +112,6 @@ def _ridge_scores(space: Space, counts: DuelCounts, ridge: float) -> Array:
 def _curvature(score_N: Array, low_M: Rows, high_M: Rows) -> Array:
     prob_M = sigmoid(score_N[low_M] - score_N[high_M])
     return prob_M * (1.0 - prob_M)
-
-
-def centred(score_N: Array, covariance_NN: Array) -> Gaussian:
-    """The same differences, with utilities that are zero on average."""
-    row_N = covariance_NN.mean(axis=0)
-    return Gaussian(score_N - score_N.mean(), covariance_NN - row_N[:, None] - row_N[None, :] + row_N.mean())
 
 
 @dataclass(frozen=True)

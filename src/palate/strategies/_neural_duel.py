@@ -35,7 +35,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from palate.choice import Gaussian, difference_variance
+from palate.choice import Gaussian, centred, difference_variance
 from palate.errors import ConfigError
 from palate.strategies._adam import adam_step, no_moments, schedule, step_sizes
 from palate.strategies._apohf import covariance_full, tangent_kernel
@@ -98,13 +98,7 @@ def refit(
     theta_P = start_P.copy()
     if len(history) == 0:
         return theta_P
-    # Sums in an order that does not depend on who stood left, so that swapping sides changes no bit.
-    turned_M = history.first_M > history.second_M
-    low_M, high_M = (
-        np.minimum(history.first_M, history.second_M),
-        np.maximum(history.first_M, history.second_M),
-    )
-    won_M = np.where(turned_M, 1.0 - history.outcome_M, history.outcome_M)
+    low_M, high_M, won_M = history.lower_first
     unique_U, place = np.unique(np.stack([low_M, high_M]), return_inverse=True)
     place = place.reshape(2, -1)
     input_UD = np.ascontiguousarray(input_ND[unique_U])
@@ -173,9 +167,7 @@ class NeuralDuel:
         if self.phi == "last-layer":
             kernel_NN = states[-2] @ states[-2].T / self.width
         covariance_NN = self.nu**2 * self._variance(kernel_NN, history.pairs)
-        row_N = covariance_NN.mean(axis=0)
-        centred_NN = covariance_NN - row_N[:, None] - row_N[None, :] + row_N.mean()
-        return _Fitted(score_N, kernel_NN, Gaussian(score_N - score_N.mean(), centred_NN))
+        return _Fitted(score_N, kernel_NN, centred(score_N, covariance_NN))
 
     def _variance(self, kernel_NN: Array, pairs: list[Pair]) -> Array:
         """``(lambda / kappa) Phi V^-1 Phi^T`` over the candidates, ``(N, N)``."""

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from palate.choice import Gaussian, Sites, eubo, observe_pair, propagate, site_of, tilted_moments
 from palate.errors import ConfigError
+from palate.strategies._checks import check_number
 from palate.strategies._habits import SIDE_VARIANCE, Directions, Habits, directions, improve, likelihood
 from palate.strategies._prior import Mixture, Prior, make_prior
 from palate.strategies._protocol import History, Pair, Pool
@@ -149,7 +150,7 @@ class Palate:
         """Go on from the newest fit of the same votes since the last checkpoint, or start there."""
         votes, checkpoint = len(history), palate_checkpoint(len(history))
         kept = prepared.kept
-        known = [k for k in kept if checkpoint <= k <= votes and _same(kept[k].history, history.until(k))]
+        known = [k for k in kept if checkpoint <= k <= votes and kept[k].history.same_as(history.until(k))]
         now = kept[max(known)] if known else self._learn(prepared.prior, history.until(checkpoint))
         for k in range(len(now.history), votes):
             now = _take_in(now, history.until(k + 1))
@@ -224,11 +225,6 @@ class Palate:
     def belief(self, fitted: Believed) -> Believed:
         """The posterior's moments."""
         return fitted
-
-
-def _same(one: History, other: History) -> bool:
-    names = ("first_M", "second_M", "outcome_M", "bad_M", "strength_M", "judge_M")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 def _learns_habits(history: History) -> bool:
@@ -308,7 +304,7 @@ def _believe(prior: Prior, scale: float, history: History, habits: Habits, start
 
 def _take_in(now: Believed, history: History) -> Believed:
     """One more vote, by the moments that it gives to its own site."""
-    last = History(*(getattr(history, name)[-1:] for name in _COLUMNS))
+    last = history.part(slice(-1, None))
     site = directions(last, now.habits)
     half_SE, along_1E = now.half_SE, _cross(now.prior, now.scale, site)
     along_E = along_1E[0] - _among_sites(half_SE, site)[:, 0] @ half_SE
@@ -325,9 +321,6 @@ def _take_in(now: Believed, history: History) -> Believed:
         variance_E=np.maximum(now.variance_E - row_E**2, 0.0),
         halves=now.halves.extended(len(now.history), row_E),
     )
-
-
-_COLUMNS = ("first_M", "second_M", "outcome_M", "bad_M", "strength_M", "judge_M", "input_M")
 
 
 def palate(
@@ -370,11 +363,17 @@ def palate(
     """
     if not scales or not all(np.isfinite(s) and s > 0 for s in scales):
         raise ConfigError(f"scales must be positive numbers, not {scales!r}; try (0.5, 1, 2, 4, 8, 16)")
-    positive = {"own": own, "length": length, "centre": centre, "spread": spread, "curiosity": curiosity}
-    for name, value in positive.items():
-        if not (np.isfinite(value) and value > 0):
-            raise ConfigError(f"{name} must be above 0, not {value!r}")
     if not (np.isfinite(linear + smooth) and min(linear, smooth) >= 0):
         raise ConfigError(f"linear and smooth must be at least 0, not {linear!r} and {smooth!r}")
-    mixture = Mixture(float(linear), float(smooth), float(own), float(length))
-    return Palate(mixture, tuple(float(s) for s in scales), float(centre), float(spread), float(curiosity))
+    return Palate(
+        Mixture(
+            float(linear),
+            float(smooth),
+            check_number("own", own, 0, above=True),
+            check_number("length", length, 0, above=True),
+        ),
+        tuple(float(s) for s in scales),
+        check_number("centre", centre, 0, above=True),
+        check_number("spread", spread, 0, above=True),
+        check_number("curiosity", curiosity, 0, above=True),
+    )

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import DuelCounts, Gaussian, count_duels, observe_pair, update_prior
+from palate.choice import DuelCounts, Gaussian, centred, count_duels, observe_pair, update_prior
 from palate.errors import ConfigError
 from palate.strategies._checks import check_choice
 from palate.strategies._preferential_choice import PROBIT, RULES, Rule
@@ -225,11 +225,10 @@ class _Fitted:
     output: float
 
 
-def _centred(mean_N: Array, covariance_NN: Array, scale: float) -> Gaussian:
+def _in_units(mean_N: Array, covariance_NN: Array, scale: float) -> Gaussian:
     """Utilities relative to the pool's average, in other units; no difference of two changes."""
-    row_N = covariance_NN.mean(axis=0)
-    centred_NN = covariance_NN - row_N[:, None] - row_N[None, :] + row_N.mean()
-    return Gaussian(scale * (mean_N - mean_N.mean()), scale**2 * 0.5 * (centred_NN + centred_NN.T))
+    relative_N, relative_NN = centred(mean_N, covariance_NN)
+    return Gaussian(scale * relative_N, scale**2 * 0.5 * (relative_NN + relative_NN.T))
 
 
 @dataclass(frozen=True)
@@ -260,7 +259,7 @@ class PreferentialGp:
         belief = condition(prior_NN, votes, self.link)
         scale = 1.0 if self.link == "logit" else PROBIT / np.sqrt(2.0)
         length, output = np.exp(theta_K[:-1]), float(np.exp(theta_K[-1]))
-        return _Fitted(_centred(*belief, scale), tuple(length.tolist()), output)
+        return _Fitted(_in_units(*belief, scale), tuple(length.tolist()), output)
 
     def choose(self, fitted: _Fitted, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """What the rule picks once the open questions are answered; the likelier winner first."""

@@ -67,7 +67,27 @@ class History:
 
     def until(self, votes: int) -> "History":
         """The first ``votes`` votes."""
-        return History(*(getattr(self, part.name)[:votes] for part in fields(self)))
+        return self.part(slice(votes))
+
+    def part(self, which: slice) -> "History":
+        """Some of the votes."""
+        return History(*(getattr(self, column.name)[which] for column in fields(self)))
+
+    def same_as(self, other: "History") -> bool:
+        """Whether every column of both is equal."""
+        return all(
+            np.array_equal(getattr(self, column.name), getattr(other, column.name)) for column in fields(self)
+        )
+
+    @property
+    def lower_first(self) -> tuple[Rows, Rows, Array]:
+        """Lower row, higher row, and 1 where the lower one won: who stood left leaves no trace, not a bit."""
+        turned_M = self.first_M > self.second_M
+        return (
+            np.minimum(self.first_M, self.second_M),
+            np.maximum(self.first_M, self.second_M),
+            np.where(turned_M, 1.0 - self.outcome_M, self.outcome_M),
+        )
 
     @property
     def pairs(self) -> list[Pair]:

@@ -19,12 +19,13 @@ small than too large; that is why regret has a say.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from palate.choice import Gaussian, difference_variance, eubo, observe_pair, sigmoid, square_root
+from palate.choice import Gaussian, Utilities, difference_variance, eubo, observe_pair, sigmoid, square_root
 from palate.strategies._protocol import Pool, allowed_pairs
 from palate.types import Array
 
-__all__ = ["HeldOut", "Outlook", "expected_gain", "held_out_loss", "outlook", "stop_advice"]
+__all__ = ["HeldOut", "Outlook", "contenders", "expected_gain", "held_out_loss", "outlook", "stop_advice"]
 
 HORIZON = 20
 MINIMUM_VOTES = 10
@@ -123,6 +124,13 @@ class Outlook(NamedTuple):
     gain: float
 
 
+def contenders(belief: Utilities, best: int, live_N: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """Those that take part, at most ``most`` of the largest mean plus three deviations, and ``best``."""
+    upper_N = np.where(live_N, belief.mean_N + 3.0 * np.sqrt(belief.variance_N), -np.inf)
+    upper_N[best] = np.inf
+    return np.sort(np.argsort(-upper_N, kind="stable")[: min(most, int(live_N.sum()))])
+
+
 def outlook(belief: Gaussian, best: int, rng: np.random.Generator) -> Outlook:
     """Look ahead from a belief.
 
@@ -135,9 +143,7 @@ def outlook(belief: Gaussian, best: int, rng: np.random.Generator) -> Outlook:
     world_DN = np.concatenate([belief.mean_N + half_DN, belief.mean_N - half_DN])
     behind_D = world_DN.max(axis=1) - world_DN[:, best]
     sure = float((behind_D <= _CLOSE).mean())
-    upper_N = belief.mean_N + 3.0 * np.sqrt(belief.variance_N)
-    upper_N[best] = np.inf
-    rows_S = np.sort(np.argsort(-upper_N, kind="stable")[:_CONTENDERS])
+    rows_S = contenders(belief, best, np.ones(len(belief.mean_N), dtype=np.bool_), _CONTENDERS)
     gain = expected_gain(belief.among(rows_S), int(np.searchsorted(rows_S, best)), rng)
     return Outlook(sure, float(sigmoid(behind_D).mean()) - 0.5, gain)
 

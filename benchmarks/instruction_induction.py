@@ -38,7 +38,7 @@ from palate.models import Ledger, MeteredModel, transformers_model, wordllama_mo
 from palate.proposers import Induction, own_candidates
 from palate.strategies import duel_bandit
 from palate.targets import InstructionTarget
-from palate.types import Candidate, Example, Input, Lineage, digest
+from palate.types import Candidate, Example, Input, Known, Lineage, digest
 
 TASKS = (
     "active_to_passive",
@@ -174,7 +174,7 @@ async def make_pool(task: Task, pool: str, model: Any, memory: Memory) -> list[C
         shown = DEMONSTRATIONS if pool == "b" else 0
         proposer = Induction(asked, demonstrations=shown, max_tokens=MAX_TOKENS, concurrency=CANDIDATES)
         rng = np.random.default_rng(0)
-        made = await proposer.propose(CANDIDATES, existing=seed, examples=task.exemplars, rng=rng)
+        made = await proposer.propose(CANDIDATES, known=Known(seed, task.exemplars), rng=rng)
         known = memory.put(key, [asdict(candidate) for candidate in (*seed, *made)])
     return [
         Candidate.make(c["text"], parts=c["parts"], lineage=Lineage(c["lineage"]["origin"])) for c in known

@@ -22,6 +22,7 @@ from palate.types import (
     Json,
     Lineage,
     Model,
+    Originates,
     Proposer,
     Target,
     digest,
@@ -88,23 +89,24 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         return model
 
     embedder = metered(config.embedding)
-    target, missing = None, ""
+    target, missing, proposers = None, "", ()
     try:
-        model = metered(config.model)
+        model = metered(config.model) if config.model is not None else None
         target = _target(config, model)
-        proposers = () if reading else _proposers(config, model, metered)
+        proposers = () if reading else _proposers(config, target, model, metered)
     except PalateError as error:
         if not reading:
             raise
-        proposers, missing = (), str(error)
+        missing = str(error)
+    inputs = () if reading else tuple(load_inputs(config))
     return Parts(
         target=target,
         target_missing=missing,
-        target_key=digest({"model": config.settings()["model"], **_placement(config)}),
+        target_key=_target_key(config),
         embedder=embedder,
         proposers=proposers,
-        own=() if reading else tuple(own_candidates(config.prompts.seed, load_prompts(config))),
-        inputs=() if reading else tuple(load_inputs(config)),
+        own=() if target is None or reading else _own(config, target, inputs),
+        inputs=inputs,
         examples=() if reading else tuple(load_examples(config)),
         guidelines=config.study.guidelines,
         settings=config.settings(),
@@ -118,29 +120,40 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
     )
 
 
-def _placement(config: StudyConfig) -> dict[str, Json]:
-    prompts = config.prompts
-    return {
-        "placement": prompts.placement,
-        "template": prompts.template,
-        "temperature": prompts.temperature,
-        "max_tokens": prompts.max_tokens,
-        "seed": config.study.seed,
-    }
+def _target(config: StudyConfig, model: Model | None) -> Target:
+    options, context = config.options(config.target), config.target_context()
+    return make(
+        "targets", config.target.kind, options, **({} if model is None else {"model": model}), **context
+    )
 
 
-def _target(config: StudyConfig, model: Model) -> Target:
-    return make("targets", "instruction", {}, model=model, **_placement(config))
+def _target_key(config: StudyConfig) -> str:
+    """Hash of everything but candidate and input that shapes a response."""
+    context = {key: value for key, value in config.target_context().items() if key != "folder"}
+    settings = config.settings()
+    plain = config.target.kind == "instruction" and not config.target.options
+    return digest(
+        {"model": settings["model"], **context, **({} if plain else {"target": settings["target"]})}
+    )
+
+
+def _own(config: StudyConfig, target: Target, inputs: Sequence[Input]) -> tuple[Candidate, ...]:
+    """What the study starts with: the target's own first candidates, and the user's prompts."""
+    first = target.origin(inputs) if isinstance(target, Originates) else []
+    prompts = load_prompts(config)
+    written = own_candidates(prompts[0], prompts[1:]) if prompts else []
+    return (*first, *written)
 
 
 def _proposers(
-    config: StudyConfig, model: Model, metered: Callable[[ModelTable], Model]
+    config: StudyConfig, target: Target, model: Model | None, metered: Callable[[ModelTable], Model]
 ) -> tuple[Proposer, ...]:
     if config.proposer_model is not None:
         model = metered(config.proposer_model)
-    demonstrations = config.prompts.demonstrations
+    context = {"demonstrations": config.prompts.demonstrations, "target": target}
+    asked = {} if model is None else {"model": model}
     return tuple(
-        make("proposers", name, config.proposer_options(name), model=model, demonstrations=demonstrations)
+        make("proposers", name, config.proposer_options(name), **asked, **context)
         for name in config.proposers.use
     )
 

@@ -122,14 +122,23 @@ class Learner:
         order = [best, *(row for row in ranked if row != best)][:TOP]
         if seed not in order:
             order.append(seed)
-        shown = Counter(c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate))
-        standings: list[Standing] = []
-        for row in order:
-            mean, low, high = (0.5, 0.5, 0.5) if row == seed else bandit.win_rate(row, seed)
-            identifier = self._ids[row]
-            standings.append(Standing(identifier, mean, low, high, float(prob_N[row]), shown[identifier]))
+        shown = _shown(state)
+        standings = [self._standing(row, seed, prob_N, shown) for row in order]
         stop, reason = self.should_stop()
         return Belief(state.seq, bandit.votes, self._ids[best], tuple(standings), stop, reason)
+
+    def standings(self, state: StudyState) -> dict[str, Standing]:
+        """What is believed of every candidate that takes part; nothing before the first vote."""
+        if not self.votes:
+            return {}
+        prob_N, seed = self.bandit.p_best(), self._index.get(seed_of(state.candidates), 0)
+        shown = _shown(state)
+        return {self._ids[row]: self._standing(row, seed, prob_N, shown) for row in range(self._live)}
+
+    def _standing(self, row: int, seed: int, prob_N: Array, shown: Mapping[str, int]) -> Standing:
+        mean, low, high = (0.5, 0.5, 0.5) if row == seed else self.bandit.win_rate(row, seed)
+        identifier = self._ids[row]
+        return Standing(identifier, mean, low, high, float(prob_N[row]), shown[identifier])
 
     def should_stop(self) -> tuple[bool, str]:
         """Whether more votes are worth a person's time, and why, in plain words."""
@@ -141,3 +150,8 @@ class Learner:
         left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
         if self._bandit is not None and left is not None and right is not None:
             self._bandit.tell(left, right, vote.verdict, input_id=vote.input_id, judge=vote.judge)
+
+
+def _shown(state: StudyState) -> Counter[str]:
+    """How often each candidate was voted on."""
+    return Counter(c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from palate.store import (
     Store,
     StudyState,
     candidates_payload,
+    comparisons,
     inputs_payload,
     open_store,
 )
@@ -41,9 +42,11 @@ from palate.types import (
     Best,
     Candidate,
     Duel,
+    Encodes,
     Input,
     Json,
     Judge,
+    Known,
     Pairing,
     Receipt,
     Target,
@@ -60,6 +63,7 @@ __all__ = ["Study"]
 Progress = Callable[[str, int, int], None]
 CHUNK = 4  # proposals are stored every so many: small enough that duels can start, large enough to batch
 FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
+COMPARISONS = 200  # the latest votes that proposers read
 OUTAGE = 6  # failures in a row after which the model, not the candidate, is to blame
 
 
@@ -122,7 +126,7 @@ class Study:
             state = StudyState()
             state.follow(store)
             if config is not None:
-                changes = diff(state.settings, config.settings()) if state.settings else []
+                changes = diff(_as_today(state.settings), config.settings()) if state.settings else []
                 if changes and not (accept_changes and accept_changes(changes)):
                     raise ConfigError(
                         f"{path} differs from the study in {store.path}: {'; '.join(changes)}; "
@@ -219,10 +223,22 @@ class Study:
                 return
             proposer = proposers[(len(existing) // CHUNK + empty) % len(proposers)]
             rng = np.random.default_rng([self.parts.seed, len(existing), empty])
-            made = await proposer.propose(n, existing=existing, examples=self.parts.examples, rng=rng)
+            made = await proposer.propose(n, known=self._known(state), rng=rng)
             empty = 0 if made else empty + 1
             if made:
                 self._record_candidates(made)
+
+    def _known(self, state: StudyState) -> Known:
+        """What proposers may build on."""
+        with self._lock:
+            standings = self._learner.standings(self.state)
+        return Known(
+            existing=[*state.candidates.values(), *state.withdrawn.values()],
+            examples=self.parts.examples,
+            inputs=list(state.inputs.values()),
+            standings=standings,
+            comparisons=comparisons(self.store, state, COMPARISONS),
+        )
 
     def _record_candidates(self, made: Sequence[Candidate]) -> None:
         self.store.append(EventKind.CANDIDATES_ADDED, candidates_payload(made))
@@ -384,8 +400,15 @@ class Study:
         if new:
             texts = [self.parts.features_text(candidate) for candidate in new]
             embedding_ND = self._engine.run(self.parts.embedder.embed(texts))
-            feature_ND = beside_embedding(embedding_ND, texts)
+            feature_ND = np.hstack([beside_embedding(embedding_ND, texts), self._own_features(new)])
             self._features.update(zip((c.id for c in new), feature_ND, strict=True))
+
+    def _own_features(self, candidates: Sequence[Candidate]) -> Array:
+        """What the target itself says of candidates, beside their text; ``(N, 0)`` for most targets."""
+        target = self.parts.target
+        if not isinstance(target, Encodes):
+            return np.zeros((len(candidates), 0))
+        return np.stack([target.features(candidate) for candidate in candidates])
 
     def _collect(self, *, block: bool) -> None:
         """Take finished questions off the list; a failure that is ours to report is raised here."""
@@ -506,3 +529,11 @@ class Study:
 
 def _created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:
     return {"config": "", "settings": dict(settings), "guidelines": guidelines}
+
+
+def _as_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Stored settings with the tables that did not exist when they were written, at their defaults."""
+    try:
+        return StudyConfig.from_settings(settings).settings()
+    except ValueError:
+        return settings

@@ -22,17 +22,21 @@ __all__ = [
     "Best",
     "Candidate",
     "Capabilities",
+    "Comparison",
     "Completion",
     "CompletionCache",
     "Duel",
+    "Encodes",
     "Example",
     "Input",
     "Json",
     "Judge",
     "Judgement",
+    "Known",
     "Lineage",
     "Message",
     "Model",
+    "Originates",
     "Pairing",
     "Posterior",
     "Proposer",
@@ -150,6 +154,16 @@ class Candidate:
         identity = digest({"text": text, "parts": content})[:16]
         return cls(identity, text, content, lineage or Lineage("user"))
 
+    @property
+    def context(self) -> str | None:
+        """Identifier of the only input that this candidate is for; ``None`` when it fits every input.
+
+        An answer to one question has it (``parts["context"]``), a prompt has not. Two candidates meet
+        only if they are for the same input.
+        """
+        context = self.parts.get("context")
+        return context if isinstance(context, str) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -157,13 +171,15 @@ class Response:
 
     Args:
         kind: How the page renders it.
-        content: The text itself (markdown), or a reference for other kinds.
+        content: The text itself (markdown); JSON for the other kinds: ``{"media_type", "width", "height",
+            "base64"}`` for pictures and plots, ``{"columns", "rows"}`` for tables, ``[{"role", "content"}]``
+            for chats.
         seconds: Wall-clock time that producing it took.
         cost: Money spent on it in US dollars; ``None`` when the price is unknown, never 0 for unknown.
         failed: Why there is no response, in one line; such a response is never shown to a rater.
     """
 
-    kind: Literal["text", "image", "table", "plot"]
+    kind: Literal["text", "image", "table", "plot", "chat"]
     content: str
     seconds: float = 0.0
     cost: float | None = None
@@ -434,13 +450,69 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
+class Encodes(Protocol):
+    """A target whose candidates have features of their own beside the embedding of their text."""
+
+    def features(self, candidate: Candidate) -> Array:
+        """Features of one candidate as ``(D,)``, finite, the same ``D`` for all, of norm about 1 or less."""
+        ...
+
+
+@runtime_checkable
+class Originates(Protocol):
+    """A target that knows its first candidates itself, so that no prompt needs to be written."""
+
+    def origin(self, inputs: Sequence[Input]) -> list[Candidate]:
+        """What the study starts from, the seed first; may be empty when all candidates are proposed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One vote as a proposer reads it: two candidates, what they answered, and what was said of it."""
+
+    input: Input
+    left: Candidate
+    right: Candidate
+    left_response: Response
+    right_response: Response
+    verdict: Verdict
+    judge: str = ""
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a study knows when it asks for new candidates.
+
+    Args:
+        existing: Every candidate there ever was, the withdrawn among them, in the order of their making.
+        examples: Inputs with the outputs that are wanted for them.
+        inputs: What the candidates are tried on.
+        standings: What is believed of the candidates that take part, by identifier; empty before any vote.
+        comparisons: The votes that teach, the latest last; at most the last 200.
+    """
+
+    existing: Sequence[Candidate] = ()
+    examples: Sequence[Example] = ()
+    inputs: Sequence[Input] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict[str, Standing])
+    comparisons: Sequence[Comparison] = ()
+
+    def ranked(self) -> list[Candidate]:
+        """The candidates that take part, the likeliest to beat the seed first; before any vote, all."""
+        if not self.standings:
+            return list(self.existing)
+        known = [candidate for candidate in self.existing if candidate.id in self.standings]
+        return sorted(known, key=lambda candidate: -self.standings[candidate.id].mean)
+
+
 class Proposer(Protocol):
     """Makes new candidates."""
 
-    async def propose(
-        self, n: int, *, existing: Sequence[Candidate], examples: Sequence[Example], rng: np.random.Generator
-    ) -> list[Candidate]:
-        """Make up to ``n`` candidates that differ from ``existing`` and from each other."""
+    async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
+        """Make up to ``n`` candidates that differ from ``known.existing`` and from each other."""
         ...
 
 

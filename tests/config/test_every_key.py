@@ -121,7 +121,7 @@ def test_every_key_has_a_change() -> None:
         for table, reference in references.items()
         for key in schema["$defs"][reference.rpartition("/")[2]]["properties"]
     }
-    assert keys == set(CHANGES)
+    assert keys - {"target.kind"} == set(CHANGES)  # there is one target so far
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"study.name", "page.port"}))

@@ -104,7 +104,7 @@ def test_environment_is_never_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
         (GOOD.replace('["one", "two"]', "[]"), ("[inputs] inline is empty",)),
         (GOOD.replace("inline", "path = 'x.txt'\ninline"), ("both inline and path", "exactly one")),
         (GOOD.replace('inline = ["one", "two"]', ""), ("neither inline nor path", "exactly one")),
-        (GOOD.partition("[prompts]")[0], ("[prompts] is missing", "seed = …")),
+        (GOOD.partition("[prompts]")[0], ("[prompts] seed is missing", "seed = …")),
         (GOOD.partition("[inputs]")[2].join(("[inputs]", "")), ("[model] is missing", "kind = …")),
         ("study = 3\n" + GOOD, ("study.toml:1: [study] is 3", "a table")),
         (GOOD.replace('"scripted"', '"scriptd"'), ("[model] kind is 'scriptd'", "did you mean 'scripted'?")),
@@ -139,9 +139,9 @@ def test_each_mistake_is_one_clear_line(source: str, parts: tuple[str, ...]) -> 
 
 
 def test_a_misspelling_goes_before_what_it_makes_missing() -> None:
-    text = refused(GOOD.replace("seed =", "sed ="))
-    assert "[prompts] sed: unknown key" in text
-    assert "did you mean 'seed'?" in text
+    text = refused(GOOD.replace("[inputs]", "[input]"))
+    assert "[input]: unknown table" in text
+    assert "did you mean 'inputs'?" in text
     assert text.endswith("(and 1 more problem)")
 
 

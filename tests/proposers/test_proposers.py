@@ -11,7 +11,7 @@ from palate.proposers import Induction, Rephrase, own_candidates
 from palate.registry import make
 from palate.targets import InstructionTarget
 from palate.testing import ProposerContract
-from palate.types import Candidate, Example, Lineage, Proposer, Request
+from palate.types import Candidate, Example, Known, Lineage, Proposer, Request
 
 EXAMPLES = [Example(f"in{k}", f"out{k}") for k in range(12)]
 SEED = Candidate.make("Name the opposite.", lineage=Lineage("seed"))
@@ -39,7 +39,7 @@ def _run(
     seed: int = 0,
 ) -> list[Candidate]:
     rng = np.random.default_rng(seed)
-    return asyncio.run(proposer.propose(n, existing=existing, examples=examples, rng=rng))
+    return asyncio.run(proposer.propose(n, known=Known(existing, examples), rng=rng))
 
 
 class TestInductionContract(ProposerContract):

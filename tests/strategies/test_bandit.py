@@ -205,3 +205,26 @@ def test_memoryless_reports_the_last_winner() -> None:
     ]:
         bandit.tell(i, j, verdict)
         assert bandit.best() == reported
+
+
+def test_answers_to_different_questions_never_meet() -> None:
+    bandit = duel_bandit("default", np.eye(6), seed=0)
+    for _ in range(6):
+        i, j = bandit.ask(among=[1, 3, 4])
+        assert {i, j} <= {1, 3, 4}
+        bandit.tell(i, j, "left" if i > j else "right")
+    assert all(set(pair) <= {0, 2, 5} for pair in bandit.ask(3, among=[0, 2, 5]))
+    assert bandit.best(among=[0, 1, 3]) == 3
+    assert bandit.best() == 4
+    prob_N = bandit.p_best(among=[0, 1, 3])
+    assert prob_N.sum() == pytest.approx(1)
+    assert prob_N[[2, 4, 5]].tolist() == [0, 0, 0]
+
+
+def test_one_live_candidate_is_no_duel() -> None:
+    bandit = duel_bandit("default", np.eye(4), seed=0)
+    bandit.withdraw(2)
+    with pytest.raises(InputError, match="1 of the candidates in among= take part, and 2 must"):
+        bandit.ask(among=[1, 2])
+    with pytest.raises(InputError, match="is not a candidate"):
+        bandit.best(among=[7])

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from palate.errors import BudgetError, ConfigError, InputError
 from palate.judges import SimulatedJudge
 from palate.study import Study
+from palate.types import Candidate, Known, Verdict
 
 TEXT = """
 [study]
@@ -130,3 +132,41 @@ def test_missing_inputs_are_named_before_anything_starts(tmp_path: Path) -> None
     with pytest.raises((ConfigError, InputError), match="inline"):
         Study.open(path)
     assert not (tmp_path / "study.db").exists()
+
+
+class Reader:
+    """A proposer that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.seen: list[Known] = []
+
+    async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
+        self.seen.append(known)
+        return [Candidate.make(f"Made {len(known.existing)}.")]
+
+
+def test_proposers_are_told_what_was_learnt_and_said(tmp_path: Path) -> None:
+    with Study.create(
+        target=lambda prompt, text: f"{prompt} {text}",
+        inputs=["one", "two"],
+        candidates=["A.", "B.", "C."],
+        path=tmp_path / "study.db",
+        repeatable=True,
+    ) as study:
+        reader = Reader()
+        study.parts = study.parts._replace(proposers=(reader,), wanted=4)
+        duel = study.ask()
+        study.tell(duel, "left", comment="shorter")
+        study.tell(study.ask(), "skip")
+        study.best()
+        study.prepare()
+        (known,) = reader.seen
+        assert [c.text for c in known.existing] == ["A.", "B.", "C."]
+        assert [item.text for item in known.inputs] == ["one", "two"]
+        (said,) = known.comparisons
+        assert (said.left.id, said.right.id) == (duel.left_candidate, duel.right_candidate)
+        assert (said.left_response, said.right_response) == (duel.left, duel.right)
+        assert (said.verdict, said.comment, said.input) == (Verdict.LEFT, "shorter", duel.input)
+        assert set(known.standings) == {c.id for c in known.existing}
+        assert known.ranked()[0].id == duel.left_candidate
+        assert sum(standing.p_best for standing in known.standings.values()) == pytest.approx(1)

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 from palate.config._data import load_examples, load_inputs, load_prompts
-from palate.config._tables import ExamplesTable, InputsTable, ModelTable, PromptsTable, StudyConfig
+from palate.config._tables import ExamplesTable, InputsTable, ModelTable, StudyConfig
 from palate.errors import ConfigError, NotFoundError, nearest
-from palate.registry import look_up, parts
-from palate.targets import InstructionTarget, placeholders
-from palate.types import Array, Candidate, Capabilities, Completion, Request
+from palate.registry import look_up, make, parts
+from palate.targets import placeholders
+from palate.types import Array, Candidate, Capabilities, Completion, Request, Target
 
 __all__ = ["check", "check_data"]
 
 # What Palate hands to makers itself; a study file cannot set these.
-_SUPPLIED = frozenset({"model", "demonstrations", "seed_prompt", "features", "seed"})
+_SUPPLIED = frozenset({"model", "demonstrations", "seed_prompt", "features", "seed", "target", "folder"})
+_SHAPE = ("placement", "template", "temperature", "max_tokens")  # keys of [prompts] that targets may take
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -28,7 +29,8 @@ def check(config: StudyConfig) -> None:
     _one_source("inputs", config.inputs)
     if config.examples is not None:
         _one_source("examples", config.examples)
-    _check_prompts(config.prompts)
+    _check_target(config)
+    _check_prompts(config)
     _check_examples(config)
     models = {"model": config.model, "proposer_model": config.proposer_model, "embedding": config.embedding}
     for table, part in models.items():
@@ -54,8 +56,8 @@ def check_data(config: StudyConfig) -> None:
         )
     columns = [name for name in inputs[0].fields if all(name in item.fields for item in inputs)]
     try:
-        target = _target(config.prompts)
-        for prompt in [config.prompts.seed, *load_prompts(config)]:
+        target = _target(config)
+        for prompt in load_prompts(config):
             target.check(Candidate.make(prompt), columns)
     except ConfigError as error:
         raise ConfigError(f"{config.path}: [prompts] {error}") from error
@@ -70,32 +72,49 @@ def _one_source(table: str, given: InputsTable | ExamplesTable) -> None:
         raise ConfigError(f"[{table}] inline is empty; give at least one entry")
 
 
-def _check_prompts(prompts: PromptsTable) -> None:
+def _check_target(config: StudyConfig) -> None:
+    kind = config.target.kind
+    _check_name("targets", "[target] kind", kind)
+    takes = _signature("targets", kind)
+    own = None if takes is None else [name for name in takes if name not in {*_SUPPLIED, *_SHAPE}]
+    _check_options("[target]", own, config.target.options)
+    if takes is None:
+        return
+    if "model" in takes and config.model is None:
+        raise ConfigError("[model] is missing; add it with kind = …, the model that answers")
+    for key in _SHAPE:
+        if key in config.prompts.model_fields_set and key not in takes:
+            raise ConfigError(f"[prompts] {key} is not used by the target {kind!r}; take it out")
+
+
+def _check_prompts(config: StudyConfig) -> None:
+    prompts = config.prompts
     if prompts.list is not None and prompts.path is not None:
         raise ConfigError("[prompts] has both list and path; give at most one of them")
     if prompts.column is not None and prompts.path is None:
         raise ConfigError("[prompts] column needs path, the file that has the column")
-    _check_placement(prompts)
+    if prompts.seed is None and not hasattr(look_up("targets", config.target.kind), "origin"):
+        raise ConfigError("[prompts] seed is missing; add seed = …, the prompt that you use today")
+    _check_placement(config)
 
 
-def _check_placement(prompts: PromptsTable) -> None:
+def _check_placement(config: StudyConfig) -> None:
+    prompts = config.prompts
     try:
-        target = _target(prompts)
-        if prompts.placement == "template":
+        target = _target(config)
+        if prompts.placement == "template" and prompts.seed is not None:
             # Columns are not known before the inputs are read; every name is taken for one here.
             target.check(Candidate.make(prompts.seed), placeholders(prompts.seed + (prompts.template or "")))
     except ConfigError as error:
-        raise ConfigError(f"[prompts] {error}") from error
+        raise ConfigError(
+            f"[prompts] {error}" if config.target.kind == "instruction" else f"[target] {error}"
+        ) from error
 
 
-def _target(prompts: PromptsTable) -> InstructionTarget:
-    return InstructionTarget(
-        _Nobody(),
-        placement=prompts.placement,
-        template=prompts.template,
-        temperature=prompts.temperature,
-        max_tokens=prompts.max_tokens,
-    )
+def _target(config: StudyConfig) -> Target:
+    """The target with a model that is never asked."""
+    options = config.options(config.target)
+    return make("targets", config.target.kind, options, model=_Nobody(), **config.target_context())
 
 
 def _check_examples(config: StudyConfig) -> None:
@@ -131,6 +150,12 @@ def _check_proposers(config: StudyConfig) -> None:
     names = config.proposers.use
     for name in names:
         _check_name("proposers", "[proposers] use", name)
+        if (
+            config.model is None
+            and config.proposer_model is None
+            and "model" in (_signature("proposers", name) or ())
+        ):
+            raise ConfigError(f"[proposers] use has {name!r}, which asks a model; add [proposer_model]")
     for key, value in config.proposers.options.items():
         if isinstance(value, Mapping):
             if key not in names:
@@ -155,16 +180,21 @@ def _check_name(group: str, where: str, name: str) -> None:
 
 
 def _parameters(group: str, name: str) -> list[str] | None:
-    """Names of a maker's options; ``None`` when it takes any."""
+    """Names of a maker's options that a user may set; ``None`` when it takes any."""
+    supplied = frozenset[str]() if group == "models" else _SUPPLIED
+    takes = _signature(group, name)
+    return None if takes is None else [name for name in takes if name not in supplied]
+
+
+def _signature(group: str, name: str) -> list[str] | None:
+    """Names of all that a maker takes; ``None`` when it takes anything."""
     try:
         given = inspect.signature(look_up(group, name)).parameters.values()
     except NotFoundError as error:
         raise ConfigError(str(error)) from error
     if any(p.kind is p.VAR_KEYWORD for p in given):
         return None
-    supplied = frozenset[str]() if group == "models" else _SUPPLIED
-    named = (p.name for p in given if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
-    return [name for name in named if name not in supplied]
+    return [p.name for p in given if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def _check_options(where: str, known: list[str] | None, options: Iterable[str]) -> None:

@@ -76,7 +76,7 @@ def load_prompts(config: StudyConfig) -> list[str]:
         rows = read_rows(config.folder / table.path, what="[prompts] path")
         column = choose_column(rows, table.column, key="[prompts] column", usual=("prompt", "text"))
         own = [_text(rows, number, row, column) for number, row in rows.numbered]
-    return list(dict.fromkeys((table.seed, *own)))
+    return list(dict.fromkeys((*([] if table.seed is None else [table.seed]), *own)))
 
 
 def columns_of(path: Path) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
+from palate.registry import look_up, parts
+
 __all__ = [
     "BudgetTable",
     "ExamplesTable",
@@ -21,6 +23,7 @@ __all__ = [
     "StrategyTable",
     "StudyConfig",
     "StudyTable",
+    "TargetTable",
 ]
 
 MAX_CANDIDATES = 10_000
@@ -87,11 +90,18 @@ class InputsTable(_Table):
     """Use only the first so many rows."""
 
 
+class TargetTable(_OpenTable):
+    """What is being improved. Further keys are options of the target."""
+
+    kind: Text = "instruction"
+    """Which target, by its registered name: `instruction` (the prompt of a chat model) or another."""
+
+
 class PromptsTable(_Table):
     """The prompt that you start from, and where a prompt goes."""
 
-    seed: Text
-    """The prompt that you use today; always a candidate."""
+    seed: Text | None = None
+    """The prompt that you use today; always a candidate. Some targets know their own first candidates."""
     list: Texts | None = None
     """Further prompts of your own. Give at most one of `list` and `path`."""
     path: Text | None = None
@@ -132,7 +142,7 @@ class ProposersTable(_OpenTable):
     """
 
     use: Texts = ("rephrase",)
-    """Which proposers, by name; by default `rephrase`, and `induction` too when there are examples."""
+    """Which proposers, by name; by default what suits the target: `rephrase`, with examples `induction`."""
 
     def options_of(self, name: str) -> dict[str, JsonValue]:
         """Options of one proposer: the shared keys, overruled by the table that bears its name."""
@@ -172,13 +182,15 @@ class StudyConfig(_Table):
     """A whole study file. Made by :func:`palate.config.read_config`."""
 
     study: StudyTable = StudyTable()
-    model: ModelTable
+    target: TargetTable = TargetTable()
+    model: ModelTable | None = None
+    """Who answers; targets that run a command or a function need none."""
     proposer_model: ModelTable | None = None
     """A stronger model that writes candidates; by default the study's own."""
     embedding: ModelTable = ModelTable(kind="wordllama")
     """The model whose embeddings of prompts the strategy learns on."""
     inputs: InputsTable
-    prompts: PromptsTable
+    prompts: PromptsTable = PromptsTable()
     examples: ExamplesTable | None = None
     proposers: ProposersTable = ProposersTable()
     strategy: StrategyTable = StrategyTable()
@@ -190,14 +202,15 @@ class StudyConfig(_Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _examples_call_for_induction(cls, tables: object) -> object:
+    def _usual_proposers(cls, tables: object) -> object:
         # Here and not where it is used, so that the settings which are stored say which proposers ran.
-        if not isinstance(tables, dict) or not tables.get("examples"):
+        if not isinstance(tables, dict):
             return tables
-        proposers = tables.get("proposers", {})
-        if not isinstance(proposers, dict) or "use" in proposers:
+        proposers, target = tables.get("proposers", {}), tables.get("target", {})
+        if not isinstance(proposers, dict) or "use" in proposers or not isinstance(target, dict):
             return tables
-        return {**tables, "proposers": {"use": ["rephrase", "induction"], **proposers}}
+        usual = _proposers_of(target.get("kind", "instruction"), examples=bool(tables.get("examples")))
+        return tables if usual is None else {**tables, "proposers": {"use": usual, **proposers}}
 
     @classmethod
     def from_settings(
@@ -238,9 +251,21 @@ class StudyConfig(_Table):
         """Everything that was decided, defaults included, as JSON."""
         return self.model_dump(mode="json")
 
-    def options(self, table: ModelTable | StrategyTable) -> dict[str, JsonValue]:
+    def options(self, table: ModelTable | StrategyTable | TargetTable) -> dict[str, JsonValue]:
         """Options of a part, with relative files that exist beside the study file made absolute."""
         return self._resolved(table.options)
+
+    def target_context(self) -> dict[str, JsonValue]:
+        """What a target may ask for beside its own options and the model."""
+        prompts = self.prompts
+        return {
+            "placement": prompts.placement,
+            "template": prompts.template,
+            "temperature": prompts.temperature,
+            "max_tokens": prompts.max_tokens,
+            "seed": self.study.seed,
+            "folder": str(self.folder),
+        }
 
     def proposer_options(self, name: str) -> dict[str, JsonValue]:
         """Options of one proposer."""
@@ -258,3 +283,11 @@ class StudyConfig(_Table):
 
 def _without_nulls(keys: JsonValue) -> JsonValue:
     return {k: v for k, v in keys.items() if v is not None} if isinstance(keys, dict) else keys
+
+
+def _proposers_of(kind: object, *, examples: bool) -> list[str] | None:
+    """The proposers that suit a target: those that it names, or rewording and, with examples, induction."""
+    if not isinstance(kind, str) or kind not in {part.name for part in parts("targets")}:
+        return None  # the check of names says what is wrong
+    named = getattr(look_up("targets", kind), "usual_proposers", None)
+    return list(named) if named is not None else ["rephrase", *(["induction"] if examples else [])]

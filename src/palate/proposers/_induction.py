@@ -22,7 +22,7 @@ from palate.errors import ConfigError
 from palate.proposers._clean import clean_completion, likeness, placeholder_tail, usable
 from palate.proposers._draw import ask, check_options, collect, demonstrations_part, seed_of
 from palate.proposers._rephrase import REWORD
-from palate.types import Candidate, Example, Json, Lineage, Model
+from palate.types import Candidate, Example, Json, Known, Lineage, Model
 
 __all__ = ["Induction"]
 
@@ -75,9 +75,7 @@ class Induction:
             concurrency=self.concurrency,
         )
 
-    async def propose(
-        self, n: int, *, existing: Sequence[Candidate], examples: Sequence[Example], rng: np.random.Generator
-    ) -> list[Candidate]:
+    async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates; see :class:`palate.types.Proposer`.
 
         If the seed prompt has placeholders such as ``{{input}}``, they follow the induced instruction,
@@ -87,18 +85,19 @@ class Induction:
             ConfigError: There are no examples, or fewer than the demonstrations that were asked for.
             BudgetError: A call could have exceeded the budget.
         """
+        examples = known.examples
         if not examples:
             raise ConfigError("induction needs examples of inputs and outputs; give some under [examples]")
         if len(examples) < self.demonstrations:
             demonstrations_part(examples, self.demonstrations, rng)
-        seed = seed_of(existing)
+        seed = seed_of(known.existing)
         tail = placeholder_tail(seed.text) if seed else ""
 
         async def draw(sample: int, own: np.random.Generator) -> Candidate | None:
             return await self._draw(sample, own, examples, tail)
 
         return await collect(
-            draw, n, existing=existing, rng=rng, attempts=self.attempts, concurrency=self.concurrency
+            draw, n, existing=known.existing, rng=rng, attempts=self.attempts, concurrency=self.concurrency
         )
 
     async def _draw(

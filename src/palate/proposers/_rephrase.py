@@ -18,7 +18,7 @@ import numpy as np
 from palate.errors import ConfigError
 from palate.proposers._clean import clean_completion, usable
 from palate.proposers._draw import ask, check_options, collect, demonstrations_part, seed_of
-from palate.types import Candidate, Example, Lineage, Model
+from palate.types import Candidate, Example, Known, Lineage, Model
 
 __all__ = ["REWORD", "Rephrase"]
 
@@ -70,28 +70,27 @@ class Rephrase:
             concurrency=self.concurrency,
         )
 
-    async def propose(
-        self, n: int, *, existing: Sequence[Candidate], examples: Sequence[Example], rng: np.random.Generator
-    ) -> list[Candidate]:
+    async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates; see :class:`palate.types.Proposer`.
 
         Raises:
             ConfigError: There is no prompt to reword, or too few examples for the demonstrations.
             BudgetError: A call could have exceeded the budget.
         """
-        seed = seed_of(existing)
+        examples = known.examples
+        seed = seed_of(known.existing)
         if seed is None:
             raise ConfigError("rephrase needs a prompt to start from; set seed under [prompts]")
         if len(examples) < self.demonstrations:
             demonstrations_part(examples, self.demonstrations, rng)
-        pool = tuple(existing) if self.parents == "any" else (seed,)
+        pool = tuple(known.existing) if self.parents == "any" else (seed,)
 
         async def draw(sample: int, own: np.random.Generator) -> Candidate | None:
             parent = pool[int(own.integers(len(pool)))]
             return await self._draw(parent, sample, own, examples)
 
         return await collect(
-            draw, n, existing=existing, rng=rng, attempts=self.attempts, concurrency=self.concurrency
+            draw, n, existing=known.existing, rng=rng, attempts=self.attempts, concurrency=self.concurrency
         )
 
     async def _draw(

@@ -5,6 +5,7 @@
 """
 
 from palate.store._beliefs import BeliefPoint
+from palate.store._comparisons import comparisons
 from palate.store._engine import StoreInfo
 from palate.store._events import (
     EventKind,
@@ -29,6 +30,7 @@ __all__ = [
     "StoredEvent",
     "StudyState",
     "candidates_payload",
+    "comparisons",
     "export",
     "guideline_version",
     "inputs_payload",

@@ -13,7 +13,7 @@ The contract, which ``palate.testing.StoreContract`` checks on any implementatio
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -255,6 +255,15 @@ class Store:
         """
         with self.reading() as connection:
             return load_responses(connection, {hash})[hash]
+
+    def get_responses(self, hashes: Collection[str]) -> dict[str, Response]:
+        """The responses under some hashes, in one read.
+
+        Raises:
+            NotFoundError: One of them is not there.
+        """
+        with self.reading() as connection:
+            return load_responses(connection, hashes)
 
     def get_completion(self, key: str) -> Mapping[str, Json] | None:
         """A model's answer that was paid for before, or ``None``."""

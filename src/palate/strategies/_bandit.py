@@ -152,35 +152,45 @@ class DuelBandit:
         self._live_N[i] = False
 
     @overload
-    def ask(self, n: None = None, *, pending: Sequence[Pair] = ()) -> Pair: ...
+    def ask(
+        self, n: None = None, *, pending: Sequence[Pair] = (), among: Sequence[int] | None = None
+    ) -> Pair: ...
 
     @overload
-    def ask(self, n: int, *, pending: Sequence[Pair] = ()) -> list[Pair]: ...
+    def ask(
+        self, n: int, *, pending: Sequence[Pair] = (), among: Sequence[int] | None = None
+    ) -> list[Pair]: ...
 
-    def ask(self, n: int | None = None, *, pending: Sequence[Pair] = ()) -> Pair | list[Pair]:
+    def ask(
+        self, n: int | None = None, *, pending: Sequence[Pair] = (), among: Sequence[int] | None = None
+    ) -> Pair | list[Pair]:
         """Choose what to ask next.
 
         Args:
             n: ``None`` for one pair; a number ≥ 0 for a list of pairs that are worth asking at once.
             pending: Pairs that were asked and are not yet answered. They are not asked again while other
                 pairs are left, and the choice takes into account that their answers will come.
+            among: Rows that may meet, at least two of them live; ``None`` for all. Answers to several
+                questions share one belief, but only answers to the same question can be compared.
 
         Returns:
             ``(i, j)`` with i ≠ j, or a list of such pairs, all different as long as there are enough.
 
         Raises:
-            InputError: ``n`` is negative, or a pending pair is not a pair of candidates.
+            InputError: ``n`` is negative, a pending pair is not a pair of candidates, or fewer than two of
+                ``among`` take part.
         """
         if n is not None and n < 0:
             raise InputError(f"cannot ask {n} questions; n must be 0 or more, or None for one pair")
         taken = [self._check_pair(i, j) for i, j in pending]
+        live_N = self._among(among, least=2)
         rng = self._rng("ask", self._asked)
         self._asked += 1
         history = self.history
         fitted = self._fitted(history)
         chosen: list[Pair] = []
         for _ in range(1 if n is None else n):
-            pair = self._strategy.choose(fitted, history, Pool(self._live_N, tuple(taken)), rng)
+            pair = self._strategy.choose(fitted, history, Pool(live_N, tuple(taken)), rng)
             chosen.append(pair)
             taken.append(pair)
         return chosen[0] if n is None else chosen
@@ -224,24 +234,27 @@ class DuelBandit:
         self._asked = 0
         self._history = None
 
-    def best(self) -> int:
-        """The candidate to use now."""
-        return self._strategy.report(self.history, self._fitted, Pool(self._live_N))
+    def best(self, *, among: Sequence[int] | None = None) -> int:
+        """The candidate to use now, of all or of the rows ``among``."""
+        return self._strategy.report(self.history, self._fitted, Pool(self._among(among, least=1)))
 
     def posterior(self) -> Posterior:
         """Belief about the utilities: ``(mean_N, std_N)`` in log-odds, zero mean over the candidates."""
         belief = self._belief()
         return Posterior(belief.mean_N.copy(), np.sqrt(belief.variance_N))
 
-    def p_best(self) -> Array:
+    def p_best(self, *, among: Sequence[int] | None = None) -> Array:
         """Probability of each candidate to be the best of those that take part.
+
+        Args:
+            among: Compare these rows only; the others get 0.
 
         Returns:
             ``(N,)``, summing to one, from 4,096 seeded draws. Of more than 512 candidates, the joint belief
             about the 512 of highest mean plus three standard deviations is drawn from, and the others get 0.
         """
-        belief = self._belief()
-        rows_S = contenders(belief, self.best(), self._live_N, _CONTENDERS)
+        belief, live_N = self._belief(), self._among(among, least=1)
+        rows_S = contenders(belief, self.best(among=among), live_N, _CONTENDERS)
         prob_N = np.zeros(len(self))
         prob_N[rows_S] = best_probability(*belief.among(rows_S), self._rng("p_best", 0))
         return prob_N
@@ -357,6 +370,20 @@ class DuelBandit:
         told = len(self._told) if purpose == "ask" else 0
         tag = int.from_bytes(purpose.encode(), "big")
         return np.random.default_rng([self._seed, tag, told, count])
+
+    def _among(self, rows: Sequence[int] | None, *, least: int) -> NDArray[np.bool_]:
+        """Which candidates take part, of all or of some."""
+        if rows is None:
+            return self._live_N
+        among_N = np.zeros(len(self), dtype=np.bool_)
+        among_N[[self._check_row(row) for row in rows]] = True
+        among_N &= self._live_N
+        if among_N.sum() < least:
+            raise InputError(
+                f"{int(among_N.sum())} of the candidates in among= take part, and {least} must; add others, "
+                "or leave among= out"
+            )
+        return among_N
 
     def _check_pair(self, i: int, j: int) -> Pair:
         i, j = self._check_row(i), self._check_row(j)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from palate.types import Candidate, Example, Input, Lineage, Proposer, Response, Target
+from palate.types import Candidate, Example, Input, Known, Lineage, Proposer, Response, Target
 
 __all__ = ["ProposerContract", "TargetContract"]
 
@@ -129,4 +129,4 @@ def _propose(
     proposer: Proposer, n: int, existing: Sequence[Candidate], examples: Sequence[Example]
 ) -> list[Candidate]:
     rng = np.random.default_rng(7)
-    return asyncio.run(proposer.propose(n, existing=existing, examples=examples, rng=rng))
+    return asyncio.run(proposer.propose(n, known=Known(existing, examples), rng=rng))

@@ -214,11 +214,13 @@ def test_answers_to_different_questions_never_meet() -> None:
         assert {i, j} <= {1, 3, 4}
         bandit.tell(i, j, "left" if i > j else "right")
     assert all(set(pair) <= {0, 2, 5} for pair in bandit.ask(3, among=[0, 2, 5]))
-    assert bandit.best(among=[0, 1, 3]) == 3
     assert bandit.best() == 4
+    assert bandit.best(among=[0, 1, 4]) == 4
+    assert bandit.best(among=[1]) == 1
     prob_N = bandit.p_best(among=[0, 1, 3])
     assert prob_N.sum() == pytest.approx(1)
     assert prob_N[[2, 4, 5]].tolist() == [0, 0, 0]
+    assert prob_N.argmax() != 1
 
 
 def test_one_live_candidate_is_no_duel() -> None:

@@ -28,6 +28,8 @@ __all__ = [
     "Duel",
     "Encodes",
     "Example",
+    "Grade",
+    "Grader",
     "Input",
     "Json",
     "Judge",
@@ -536,4 +538,42 @@ class Judge(Protocol):
 
     async def judge(self, duel: Duel) -> Judgement:
         """Decide; a judge that cannot answers ``skip`` or ``failed``, never a guess."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a grader says of one response.
+
+    Args:
+        reward: How good it is, larger is better, in the grader's own units; ``None`` when the grader only
+            checks a constraint.
+        satisfied: Whether its constraint is met; ``None`` when it has none, or could not find out.
+        unknown: Why nothing could be said (the grader was out of reach, the response cannot be read). An
+            unknown grade decides nothing; it never counts as bad.
+        reason: In one line, for the owner.
+    """
+
+    reward: float | None = None
+    satisfied: bool | None = None
+    unknown: str | None = None
+    reason: str = ""
+
+
+@runtime_checkable
+class Grader(Protocol):
+    """Looks at one response at a time: a rule, an executed check, a reward model."""
+
+    @property
+    def name(self) -> str:
+        """Stable and short; named in verdicts and reports."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """How dear a grade is, 0 for a plain rule; cheaper graders are asked first."""
+        ...
+
+    async def grade(self, input: Input, response: Response) -> Grade:
+        """Grade one response; never raises for what the response contains."""
         ...

@@ -33,6 +33,14 @@ from palate.choice._laplace import (
     update_prior,
 )
 from palate.choice._numeric import log_sigmoid, outcome, sigmoid
+from palate.choice._owa import (
+    SmoothOwa,
+    gini_weights,
+    owa,
+    owa_gradient,
+    smooth_owa,
+    tempered_weights,
+)
 from palate.choice._people import Parameter, PeopleFit, PeopleOptions, fit_people, fit_verdicts
 from palate.choice._propagation import (
     LogLikelihood,
@@ -86,6 +94,7 @@ __all__ = [
     "Ratings",
     "Said",
     "Sites",
+    "SmoothOwa",
     "Terms",
     "TieKind",
     "Utilities",
@@ -112,10 +121,13 @@ __all__ = [
     "fit_utilities",
     "fit_verdicts",
     "gather_votes",
+    "gini_weights",
     "krippendorff_alpha",
     "log_sigmoid",
     "observe_pair",
     "outcome",
+    "owa",
+    "owa_gradient",
     "propagate",
     "rank_ratings",
     "raw_agreement",
@@ -123,7 +135,9 @@ __all__ = [
     "share_interval",
     "sigmoid",
     "site_of",
+    "smooth_owa",
     "square_root",
+    "tempered_weights",
     "thompson_pair",
     "tilted_moments",
     "update_prior",

@@ -1,8 +1,9 @@
 """What is being improved: a candidate is plugged into a target, which answers an input."""
 
+from palate.targets._ask import LONGEST_ANSWER
 from palate.targets._demonstrations import demonstrations_of
 from palate.targets._function import FunctionTarget
-from palate.targets._instruction import LONGEST_ANSWER, InstructionTarget
+from palate.targets._instruction import InstructionTarget
 from palate.targets._template import literal_fill, placeholders
 
 __all__ = [

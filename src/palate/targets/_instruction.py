@@ -17,18 +17,15 @@ them there instead, as ``Input: …`` and ``Output: …`` lines.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Literal, final
 
-from palate.errors import BudgetError, ConfigError, StoreError
+from palate.errors import ConfigError, PalateError
+from palate.targets._ask import ask, one_line
 from palate.targets._demonstrations import as_text, demonstrations_of
 from palate.targets._template import literal_fill, placeholders
-from palate.types import Candidate, Completion, Example, Input, Message, Model, Request, Response
+from palate.types import Candidate, Example, Input, Message, Model, Request, Response
 
-__all__ = ["LONGEST_ANSWER", "InstructionTarget"]
-
-LONGEST_ANSWER = 200_000
-"""Bytes of UTF-8 above which an answer is a failure: no person reads it and no page should carry it."""
+__all__ = ["InstructionTarget"]
 
 _INPUT = "{{input}}"
 _RESERVED = frozenset({"prompt", "input", "demonstrations"})
@@ -109,28 +106,17 @@ class InstructionTarget:
 
         Returns:
             The answer as text. Whatever goes wrong with it (the model fails or refuses, the answer is
-            empty or longer than :data:`LONGEST_ANSWER`) is a response with ``failed`` set.
+            empty or longer than :data:`palate.targets.LONGEST_ANSWER`) is a response with ``failed`` set.
 
         Raises:
             BudgetError: The call was not sent because it could exceed the budget.
             StoreError: The answer could not be kept: no fault of the candidate's, so none of its failures.
         """
-        started = perf_counter()
         try:
-            completion = await self.model.generate(self.request(candidate, input))
-        except (BudgetError, StoreError):
-            raise
-        except Exception as error:  # a plug-in's model may raise anything; the study goes on
-            return Response("text", "", seconds=perf_counter() - started, failed=_one_line(error))
-        content = completion.text.encode("utf-8", "replace").decode("utf-8")
-        fault = _fault(completion, content)
-        return Response(
-            "text",
-            content="" if fault else content,
-            seconds=completion.seconds or perf_counter() - started,
-            cost=completion.cost,
-            failed=fault,
-        )
+            request = self.request(candidate, input)
+        except PalateError as error:
+            return Response("text", "", failed=one_line(error))
+        return await ask(self.model, request)
 
     def features_text(self, candidate: Candidate) -> str:
         """The text whose embedding stands for the candidate: its prompt, then its demonstrations."""
@@ -184,22 +170,6 @@ def _turns(template: str, candidate: Candidate, example: Example) -> tuple[Messa
             "names; use {{input}} instead, or put {{demonstrations}} into the template"
         )
     return Message("user", literal_fill(template, values)), Message("assistant", example.output)
-
-
-def _fault(completion: Completion, content: str) -> str | None:
-    if completion.finish == "refused":
-        return f"{completion.model} refused to answer"
-    if not content.strip():
-        return f"{completion.model} answered with empty text"
-    size = len(content.encode())
-    if size > LONGEST_ANSWER:
-        return f"{completion.model} answered with {size:,} bytes; at most {LONGEST_ANSWER:,} are shown"
-    return None
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:500] or type(error).__name__
 
 
 def _short(text: str) -> str:

@@ -14,7 +14,7 @@ from palate.errors import BudgetError, ConfigError
 from palate.proposers._clean import likeness
 from palate.types import Candidate, Example, Json, Message, Model, Request, canonical_json
 
-__all__ = ["Draw", "ask", "check_options", "collect", "demonstrations_part", "seed_of"]
+__all__ = ["Draw", "ask", "check_options", "collect", "demonstrations_part", "failures", "seed_of"]
 
 Draw = Callable[[int, np.random.Generator], Awaitable[Candidate | None]]
 """``draw(sample, rng)`` asks once and returns a candidate, or ``None`` for an answer that is no prompt."""
@@ -56,11 +56,11 @@ async def collect(
         drawn = [draw(base + k, np.random.default_rng([base, k])) for k in round_]
         outcomes = await asyncio.gather(*drawn, return_exceptions=True)
         sent += len(round_)
-        failures = _failures(outcomes)
-        if len(failures) == len(outcomes):
+        failed = failures(outcomes)
+        if len(failed) == len(outcomes):
             if made:
                 break
-            raise failures[0]
+            raise failed[0]
         for outcome in outcomes:
             if isinstance(outcome, Candidate) and _identity(outcome) not in known:
                 known.add(_identity(outcome))
@@ -68,16 +68,22 @@ async def collect(
     return made
 
 
-def _failures(outcomes: Sequence[Candidate | BaseException | None]) -> list[Exception]:
-    failures: list[Exception] = []
+def failures(outcomes: Sequence[Candidate | BaseException | None]) -> list[Exception]:
+    """The draws that failed, of those that were under way together.
+
+    Raises:
+        BudgetError: A draw could have exceeded the budget.
+        BaseException: What is no failure of a draw, such as being cancelled.
+    """
+    failed: list[Exception] = []
     for outcome in outcomes:
         if isinstance(outcome, BudgetError) or (
             isinstance(outcome, BaseException) and not isinstance(outcome, Exception)
         ):
             raise outcome
         if isinstance(outcome, Exception):
-            failures.append(outcome)
-    return failures
+            failed.append(outcome)
+    return failed
 
 
 def _identity(candidate: Candidate) -> tuple[str, str]:

@@ -4,12 +4,17 @@ from palate.targets._ask import LONGEST_ANSWER
 from palate.targets._demonstrations import demonstrations_of
 from palate.targets._function import FunctionTarget
 from palate.targets._instruction import InstructionTarget
+from palate.targets._media import PictureLimits, clean_picture
+from palate.targets._response import ResponseTarget
 from palate.targets._template import literal_fill, placeholders
 
 __all__ = [
     "LONGEST_ANSWER",
     "FunctionTarget",
     "InstructionTarget",
+    "PictureLimits",
+    "ResponseTarget",
+    "clean_picture",
     "demonstrations_of",
     "literal_fill",
     "placeholders",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from palate.errors import ModelError
-from palate.models._extras import require
+from palate.extras import require
 from palate.types import Array
 
 if TYPE_CHECKING:

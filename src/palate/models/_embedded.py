@@ -25,7 +25,7 @@ import numpy as np
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
 from palate.models._answers import read_answer
-from palate.models._extras import Foreign, require
+from palate.extras import Foreign, require
 from palate.models._fingerprint import fingerprint
 from palate.models._pricing import FREE, Price
 from palate.models._requests import check_request, sample_seed

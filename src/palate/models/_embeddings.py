@@ -15,7 +15,7 @@ import numpy as np
 
 from palate.errors import MissingExtraError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
-from palate.models._extras import Foreign, require
+from palate.extras import Foreign, require
 from palate.models._pricing import FREE, Price
 from palate.types import Array, Capabilities, Completion, Json, Request
 

@@ -6,19 +6,20 @@ the exceptions that it might be chained to, which hold the request with its head
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from palate.errors import ModelError
+from palate.extras import Foreign, require
 from palate.models._endpoint import OPENAI_URL, Endpoint
-from palate.models._extras import Foreign, require
+from palate.models._limits import AdaptiveLimit
 from palate.models._redaction import redact
-from palate.models._retry import TransientError, is_transient, retry_after
+from palate.models._retry import Retried, Retrier, TransientError, is_transient, retry_after
 from palate.types import Json
 
-__all__ = ["LARGEST_BODY", "Transport"]
+__all__ = ["LARGEST_BODY", "RefusedRequestError", "Transport", "limited"]
 
 LARGEST_BODY = 8_000_000
 """Bytes of a reply beyond which it is refused."""
@@ -32,10 +33,28 @@ class _RefusedReplyError(Exception):
     """A reply that is not read to its end."""
 
 
+class RefusedRequestError(ModelError):
+    """An endpoint said no to a request.
+
+    Args:
+        message: What it said, and what to do.
+        code: Its own name for the reason; ``""`` when it gave none.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[0])
+
+
 class _Refusal(NamedTuple):
     """A final failure on its way out of the SDK's exception handlers."""
 
     text: str
+    code: str = ""
 
 
 class Transport:
@@ -45,10 +64,19 @@ class Transport:
         endpoint: Where, and under which key.
         timeout: Seconds for one attempt.
         clock: The time of day, against which a ``Retry-After`` date is read.
+        largest: Bytes of a reply beyond which it is refused.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout: float, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        timeout: float,
+        clock: Callable[[], datetime],
+        *,
+        largest: int = LARGEST_BODY,
+    ) -> None:
         self._endpoint = endpoint
+        self._largest = largest
         self._timeout = timeout
         self._clock = clock
         self._client: Foreign = None
@@ -59,14 +87,18 @@ class Transport:
 
         Raises:
             TransientError: It failed in a way that may pass.
+            ModelError: It failed for good; a :class:`RefusedRequestError` if the endpoint said no.
+        """
+        return _settled(await self._attempt(path, body))
+
+    async def get(self, path: str) -> bytes:
+        """Fetch what lies at a path or address, which must be the endpoint's own: the key goes along.
+
+        Raises:
+            TransientError: It failed in a way that may pass.
             ModelError: It failed for good.
         """
-        outcome = await self._attempt(path, body)
-        if isinstance(outcome, TransientError):
-            raise outcome
-        if isinstance(outcome, _Refusal):
-            raise ModelError(outcome.text)
-        return outcome
+        return _settled(await self._attempt(path, None))
 
     async def close(self) -> None:
         """Close the connections, if they belong to the running loop."""
@@ -78,15 +110,16 @@ class Transport:
         """Take the key out of a text, and cut it to a size that can be shown."""
         return redact(text, self._endpoint.key())[:_SHOWN]
 
-    async def _attempt(self, path: str, body: Mapping[str, Json]) -> bytes | TransientError | _Refusal:
+    async def _attempt(self, path: str, body: Mapping[str, Json] | None) -> bytes | TransientError | _Refusal:
         openai = require("openai", "", _PURPOSE)
         client = self._connected(openai)
+        method, sent = (client.get, {}) if body is None else (client.post, {"body": dict(body)})
         try:
-            response = await client.post(
+            response = await method(
                 path,
-                body=dict(body),
                 cast_to=require("httpx2", "", _PURPOSE).Response,
                 options={"headers": self._headers(openai)},
+                **sent,
             )
             return response.content
         except openai.APIStatusError as error:
@@ -114,7 +147,9 @@ class Transport:
                 "followed, as it would take the key along: give the final address as base_url"
             )
         advice = self._endpoint.advice(status)
-        return _Refusal(f"{self._endpoint} refused the request with status {status}{said}{advice}")
+        return _Refusal(
+            f"{self._endpoint} refused the request with status {status}{said}{advice}", _code(response)
+        )
 
     def _connected(self, openai: Foreign) -> Foreign:
         """The client of the running loop; its connections cannot be used from another."""
@@ -138,7 +173,7 @@ class Transport:
         session = openai.DefaultAsyncHttpxClient(
             follow_redirects=False,
             timeout=timeout,
-            event_hooks={"response": [_limiter(require("httpx2", "", _PURPOSE))]},
+            event_hooks={"response": [_limiter(require("httpx2", "", _PURPOSE), self._largest)]},
         )
         return openai.AsyncOpenAI(
             api_key=key or "none",
@@ -149,7 +184,43 @@ class Transport:
         )
 
 
-def _limiter(http: Foreign) -> Foreign:
+def _settled(outcome: bytes | TransientError | _Refusal) -> bytes:
+    # Raised here, outside the SDK's handlers: no chain to objects that hold the request's headers.
+    if isinstance(outcome, TransientError):
+        raise outcome
+    if isinstance(outcome, _Refusal):
+        raise RefusedRequestError(outcome.text, outcome.code)
+    return outcome
+
+
+async def limited(
+    call: Callable[[], Awaitable[bytes]], *, limit: AdaptiveLimit, retrier: Retrier, who: str
+) -> Retried[bytes]:
+    """Make a call with retries, under an endpoint's concurrency limit.
+
+    Args:
+        call: One attempt.
+        limit: Told when the endpoint says that it is asked too often.
+        retrier: The retry loop.
+        who: What is called, for the error text.
+
+    Raises:
+        ModelError: The call failed for good, or attempts or time ran out.
+    """
+    async with limit.slot() as slot:
+
+        async def attempt() -> bytes:
+            try:
+                return await call()
+            except TransientError as error:
+                if error.throttled:
+                    slot.throttled()
+                raise
+
+        return await retrier.run(attempt, who=who)
+
+
+def _limiter(http: Foreign, largest: int) -> Foreign:
     """A hook that makes a reply end in an error when it grows too large."""
 
     class Limited(http.AsyncByteStream):
@@ -162,8 +233,8 @@ def _limiter(http: Foreign) -> Foreign:
             size = 0
             async for block in self._stream:
                 size += len(block)
-                if size > LARGEST_BODY:
-                    raise _RefusedReplyError(f"answered with over {LARGEST_BODY} bytes, which is refused")
+                if size > largest:
+                    raise _RefusedReplyError(f"answered with over {largest} bytes, which is refused")
                 yield block
 
         async def aclose(self) -> None:
@@ -176,6 +247,16 @@ def _limiter(http: Foreign) -> Foreign:
         response.stream = Limited(response.stream)
 
     return limit
+
+
+def _code(response: Foreign) -> str:
+    """The endpoint's own name for what is wrong."""
+    try:
+        error = response.json().get("error")
+        found = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    return found[:80] if isinstance(found, str) else ""
 
 
 def _message(response: Foreign) -> str:

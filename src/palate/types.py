@@ -25,6 +25,7 @@ __all__ = [
     "Comparison",
     "Completion",
     "CompletionCache",
+    "ContextBelief",
     "Duel",
     "Encodes",
     "Example",
@@ -305,8 +306,26 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextBelief:
+    """What is believed of the candidates for one input, when candidates are answers to inputs.
+
+    ``standings`` begin with the best; their probabilities are of beating that input's own seed answer, and of
+    being the best answer to that input. ``votes`` counts the votes on that input that teach.
+    """
+
+    input_id: str
+    best: str
+    votes: int
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Belief:
-    """A snapshot of what was learnt from the first ``votes`` votes that teach."""
+    """A snapshot of what was learnt from the first ``votes`` votes that teach.
+
+    Where candidates are answers to inputs, ``contexts`` says what is believed for each input; ``standings``
+    are then the best answers, in the order of the inputs, and ``best`` is the first of them.
+    """
 
     seq: int
     votes: int
@@ -314,6 +333,7 @@ class Belief:
     standings: tuple[Standing, ...]
     stop: bool
     reason: str
+    contexts: tuple[ContextBelief, ...] = ()
 
 
 class Best(NamedTuple):
@@ -382,9 +402,13 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can do; asking for anything else raises :class:`palate.errors.UnsupportedError`."""
+    """What a model can do; asking for anything else raises :class:`palate.errors.UnsupportedError`.
+
+    A model that draws answers :meth:`Model.generate` too, but with the file of a picture in base64.
+    """
 
     generate: bool = False
+    draw: bool = False
     embed: bool = False
     score: bool = False
     seed: bool = False

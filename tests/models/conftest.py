@@ -49,6 +49,10 @@ class Endpoint:
                 seen = Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(raw))
                 endpoint.handle(self, seen)
 
+            def do_GET(self) -> None:
+                headers = {k.lower(): v for k, v in self.headers.items()}
+                endpoint.handle(self, Seen(self.path, headers, None))
+
             def log_message(self, *args: Any) -> None:
                 pass
 

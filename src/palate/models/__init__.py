@@ -3,6 +3,7 @@
 from palate.models._embedded import EmbeddedModel, embedded_model
 from palate.models._embeddings import EmbeddingModel, minilm_model, wordllama_model
 from palate.models._endpoint import Endpoint
+from palate.models._images import ImagesModel, images_model
 from palate.models._ledger import Budget, Estimate, Ledger, Reservation, Spent
 from palate.models._limits import AdaptiveLimit, LimitPool
 from palate.models._metered import Accountable, MeteredModel
@@ -22,6 +23,7 @@ __all__ = [
     "EmbeddingModel",
     "Endpoint",
     "Estimate",
+    "ImagesModel",
     "Ledger",
     "LimitPool",
     "MeteredModel",
@@ -37,6 +39,7 @@ __all__ = [
     "cache_folder",
     "embedded_model",
     "fetch_weights",
+    "images_model",
     "minilm_model",
     "openai_model",
     "read_prices",

@@ -65,6 +65,15 @@ class _Flight:
     waiters: int = 0
 
 
+@runtime_checkable
+class Estimates(Protocol):
+    """A model that knows what a request may use at most better than its ``max_tokens`` tells."""
+
+    def estimate(self, request: Request) -> Estimate:
+        """The most that answering may use and cost."""
+        ...
+
+
 class MeteredModel:
     """Wrap a model with a cache and a ledger.
 
@@ -82,9 +91,12 @@ class MeteredModel:
         self._cache = cache
         self._ledger = ledger
         self._flights: dict[str, _Flight] = {}
-        for operation in ("generate", "embed"):
-            if ledger.budget.cost is not None and getattr(model.capabilities, operation):
-                self._known_price(operation)
+        if ledger.budget.cost is not None:
+            able = model.capabilities
+            if able.generate or able.draw:
+                self._known_price("generate")
+            if able.embed:
+                self._known_price("embed")
 
     def __repr__(self) -> str:
         """Name the wrapped model."""
@@ -171,7 +183,10 @@ class MeteredModel:
         await self._model.close()
 
     async def _generate(self, key: str, request: Request) -> Completion:
-        estimate = self._estimate("generate", Usage(request_tokens(request), request.max_tokens))
+        if isinstance(self._model, Estimates):
+            estimate = self._model.estimate(request)
+        else:
+            estimate = self._estimate("generate", Usage(request_tokens(request), request.max_tokens))
         reservation = await self._ledger.reserve(estimate)
         completion = await _settled_on_failure(reservation, self._model.generate(request))
         reservation.settle(completion.usage, completion.cost)

@@ -24,10 +24,10 @@ from palate.models._answers import (
 from palate.models._embeddings import unit_rows
 from palate.models._endpoint import OPENAI_URL, Endpoint, checked_url
 from palate.models._limits import LimitPool
-from palate.models._pricing import Price, PriceTable, read_prices
+from palate.models._pricing import Price, PriceTable, price_table
 from palate.models._requests import check_request
-from palate.models._retry import Retried, Retrier, RetryPolicy, TransientError
-from palate.models._transport import Transport
+from palate.models._retry import Retried, Retrier, retry_policy
+from palate.models._transport import Transport, limited
 from palate.types import Array, Capabilities, Completion, Json, Request, Usage
 
 __all__ = ["OpenAIModel", "openai_model"]
@@ -188,18 +188,12 @@ class OpenAIModel:
     async def _ask(self, path: str, model: str, body: Mapping[str, Json]) -> Retried[bytes]:
         """Post a body and return the reply's, with retries, under the endpoint's concurrency limit."""
         end = self._endpoint
-        limit = self._limits.limit(end.base_url, model, end.api_key_env or "")
-        async with limit.slot() as slot:
-
-            async def attempt() -> bytes:
-                try:
-                    return await self._transport.post(path, body)
-                except TransientError as error:
-                    if error.throttled:
-                        slot.throttled()
-                    raise
-
-            return await self._retrier.run(attempt, who=str(end))
+        return await limited(
+            lambda: self._transport.post(path, body),
+            limit=self._limits.limit(end.base_url, model, end.api_key_env or ""),
+            retrier=self._retrier,
+            who=str(end),
+        )
 
 
 def openai_model(
@@ -238,22 +232,9 @@ def openai_model(
     if not model:
         raise ConfigError("model is empty; it must be the name of a model at the endpoint")
     variable = api_key_env or ("OPENAI_API_KEY" if url == OPENAI_URL else None)
-    try:
-        policy = RetryPolicy(**dict(retry or {}))  # pyright: ignore[reportArgumentType]  # the policy checks
-    except TypeError as error:
-        raise ConfigError(f"retry allows attempts, base, cap, attempt_timeout, deadline: {error}") from None
     return OpenAIModel(
         Endpoint(model, url, variable, embedding_model, dict(extra or {}), tuple(omit)),
-        prices=_price_table(model, prices),
-        retrier=Retrier(policy),
+        prices=price_table(model, prices),
+        retrier=Retrier(retry_policy(retry)),
         limits=limits or LimitPool(most=max_concurrency),
     )
-
-
-def _price_table(model: str, prices: Mapping[str, Any] | str | None) -> PriceTable:
-    table = read_prices()
-    if prices is None:
-        return table
-    if isinstance(prices, str):
-        return table.updated(read_prices(prices).prices)
-    return table.updated({model: prices} if "input" in prices else prices)

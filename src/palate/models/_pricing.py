@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from palate.errors import ConfigError
 from palate.types import Usage
 
-__all__ = ["FREE", "Price", "PriceTable", "read_prices"]
+__all__ = ["FREE", "Price", "PriceTable", "price_table", "read_prices"]
 
 _MILLION = 1_000_000
 
@@ -106,3 +106,21 @@ def read_prices(path: Path | str | None = None) -> PriceTable:
             f"it holds {sorted(content)}"
         )
     return PriceTable(str(content.get("dated", "")), {}).updated(models)
+
+
+def price_table(model: str, prices: Mapping[str, Any] | str | None) -> PriceTable:
+    """The table that ships with Palate, with what a user gave on top.
+
+    Args:
+        model: The model that a single price is for.
+        prices: A price, a table of such by model name, or the path of a price file.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    table = read_prices()
+    if prices is None:
+        return table
+    if isinstance(prices, str):
+        return table.updated(read_prices(prices).prices)
+    return table.updated({model: prices} if "input" in prices else prices)

@@ -17,7 +17,15 @@ from typing import Generic, NamedTuple, TypeVar
 
 from palate.errors import ConfigError, ModelError
 
-__all__ = ["Retried", "Retrier", "RetryPolicy", "TransientError", "is_transient", "retry_after"]
+__all__ = [
+    "Retried",
+    "Retrier",
+    "RetryPolicy",
+    "TransientError",
+    "is_transient",
+    "retry_after",
+    "retry_policy",
+]
 
 T = TypeVar("T")
 
@@ -112,6 +120,18 @@ class RetryPolicy:
         for name in ("attempt_timeout", "deadline"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"retry {name} is {getattr(self, name)!r}; it must be more than 0 seconds")
+
+
+def retry_policy(options: Mapping[str, float] | None) -> RetryPolicy:
+    """A policy from the options that a user wrote.
+
+    Raises:
+        ConfigError: An unknown option, or a value that could never succeed.
+    """
+    try:
+        return RetryPolicy(**dict(options or {}))  # pyright: ignore[reportArgumentType]  # the policy checks
+    except TypeError as error:
+        raise ConfigError(f"retry allows attempts, base, cap, attempt_timeout, deadline: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,16 @@ from palate.errors import BudgetError, ConfigError
 from palate.proposers._clean import likeness
 from palate.types import Candidate, Example, Json, Message, Model, Request, canonical_json
 
-__all__ = ["Draw", "ask", "check_options", "collect", "demonstrations_part", "failures", "seed_of"]
+__all__ = [
+    "Draw",
+    "ask",
+    "check_options",
+    "collect",
+    "demonstrations_part",
+    "failures",
+    "identity",
+    "seed_of",
+]
 
 Draw = Callable[[int, np.random.Generator], Awaitable[Candidate | None]]
 """``draw(sample, rng)`` asks once and returns a candidate, or ``None`` for an answer that is no prompt."""
@@ -48,7 +57,7 @@ async def collect(
         Exception: What the first draw raised, if a whole round failed before there was any candidate.
     """
     base = int(rng.integers(2**31))
-    known = {_identity(candidate) for candidate in existing}
+    known = {identity(candidate) for candidate in existing}
     made: list[Candidate] = []
     sent, allowed = 0, attempts * n
     while len(made) < n and sent < allowed:
@@ -62,8 +71,8 @@ async def collect(
                 break
             raise failed[0]
         for outcome in outcomes:
-            if isinstance(outcome, Candidate) and _identity(outcome) not in known:
-                known.add(_identity(outcome))
+            if isinstance(outcome, Candidate) and identity(outcome) not in known:
+                known.add(identity(outcome))
                 made.append(outcome)
     return made
 
@@ -86,7 +95,8 @@ def failures(outcomes: Sequence[Candidate | BaseException | None]) -> list[Excep
     return failed
 
 
-def _identity(candidate: Candidate) -> tuple[str, str]:
+def identity(candidate: Candidate) -> tuple[str, str]:
+    """What two candidates share that are not worth telling apart: :func:`likeness`, and equal parts."""
     return likeness(candidate.text) or candidate.text, canonical_json(candidate.parts)
 
 

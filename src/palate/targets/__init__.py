@@ -3,6 +3,7 @@
 from palate.targets._ask import LONGEST_ANSWER
 from palate.targets._demonstrations import demonstrations_of
 from palate.targets._function import FunctionTarget
+from palate.targets._image import ImageTarget
 from palate.targets._instruction import InstructionTarget
 from palate.targets._media import PictureLimits, clean_picture
 from palate.targets._response import ResponseTarget
@@ -11,6 +12,7 @@ from palate.targets._template import literal_fill, placeholders
 __all__ = [
     "LONGEST_ANSWER",
     "FunctionTarget",
+    "ImageTarget",
     "InstructionTarget",
     "PictureLimits",
     "ResponseTarget",

@@ -13,16 +13,12 @@ one depends on the pixels alone, so it tells nothing of where a picture comes fr
 import io
 import struct
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, TypeAlias
 
 from palate.errors import ConfigError, InputError, MissingExtraError
+from palate.extras import Foreign, require
 from palate.kinds import LARGEST_PICTURE, Picture
 
-__all__ = ["PictureLimits", "clean_picture"]
-
-_Foreign: TypeAlias = Any
-"""A module or object of Pillow, whose types are unknown where it is missing."""
+__all__ = ["PictureLimits", "check_pillow", "clean_picture"]
 
 _PNG_BYTES = 600_000
 _WEBP_QUALITY = 92
@@ -85,7 +81,16 @@ def clean_picture(
     return _written(picture)
 
 
-def _opened(data: bytes, bounds: PictureLimits) -> _Foreign:
+def check_pillow() -> None:
+    """Find out before any work whether pictures can be decoded.
+
+    Raises:
+        MissingExtraError: Pillow is not installed.
+    """
+    _pillow("Image")
+
+
+def _opened(data: bytes, bounds: PictureLimits) -> Foreign:
     """Decode a file to RGB pixels, upright, on white."""
     kind = _kind(data)
     if kind == "WebP":
@@ -154,7 +159,7 @@ def _check_pixels(size: tuple[int, int], bounds: PictureLimits) -> None:
         raise InputError(f"a picture of {width} × {height} pixels; at most {bounds.pixels:,} are unfolded")
 
 
-def _flat(picture: _Foreign) -> _Foreign:
+def _flat(picture: Foreign) -> Foreign:
     """The pixels alone, as 8-bit RGB on white."""
     if picture.mode.startswith("I"):
         # 16-bit grey; Pillow's own conversion would cut it off at 255 and leave white.
@@ -168,11 +173,11 @@ def _flat(picture: _Foreign) -> _Foreign:
     return _pillow("Image").frombytes("RGB", plain.size, plain.tobytes())
 
 
-def _to_a_byte(value: _Foreign) -> _Foreign:
+def _to_a_byte(value: Foreign) -> Foreign:
     return value * (255 / _DEEP) + 0.5
 
 
-def _written(picture: _Foreign) -> Picture:
+def _written(picture: Foreign) -> Picture:
     width, height = picture.size
     for media_type, form, options in (
         ("image/png", "PNG", {"compress_level": 6}),
@@ -186,10 +191,5 @@ def _written(picture: _Foreign) -> Picture:
     raise InputError(f"a picture that stays above {LARGEST_PICTURE:,} bytes even when compressed")
 
 
-def _pillow(module: str) -> _Foreign:
-    try:
-        return import_module(f"PIL.{module}")
-    except ImportError as error:
-        raise MissingExtraError(
-            "pictures need the package 'pillow'; install it with: pip install 'palate[images]'"
-        ) from error
+def _pillow(module: str) -> Foreign:
+    return require(f"PIL.{module}", "images", "A picture")

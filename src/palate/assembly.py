@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from palate.config import ModelTable, StudyConfig, load_examples, load_inputs, load_prompts
-from palate.errors import ConfigError, PalateError
+from palate.errors import ConfigError, NotFoundError, PalateError, nearest
 from palate.models import Budget, Ledger, LimitPool, MeteredModel, Spent
 from palate.proposers import own_candidates
 from palate.registry import make
@@ -20,6 +20,7 @@ from palate.types import (
     Example,
     Input,
     Json,
+    Judge,
     Lineage,
     Model,
     Originates,
@@ -28,7 +29,7 @@ from palate.types import (
     digest,
 )
 
-__all__ = ["Parts", "assemble", "parts_from_python"]
+__all__ = ["Parts", "assemble", "judge_named", "parts_from_python"]
 
 
 class Parts(NamedTuple):
@@ -56,6 +57,7 @@ class Parts(NamedTuple):
     max_votes: int | None
     ledger: Ledger
     models: tuple[Model, ...]
+    judges: Mapping[str, Judge]
     repeatable: bool = False
 
     def features_text(self, candidate: Candidate) -> str:
@@ -89,11 +91,13 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         return model
 
     embedder = metered(config.embedding)
-    target, missing, proposers = None, "", ()
+    target, missing, proposers, judges = None, "", (), {}
     try:
         model = metered(config.model) if config.model is not None else None
         target = _target(config, model)
-        proposers = () if reading else _proposers(config, target, model, metered)
+        if not reading:
+            proposers = _proposers(config, target, model, metered)
+            judges = {name: _judge(config, name, model, metered) for name in config.judges}
     except PalateError as error:
         if not reading:
             raise
@@ -117,7 +121,44 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         max_votes=config.budget.votes,
         ledger=ledger,
         models=tuple(models),
+        judges=judges,
     )
+
+
+def judge_named(parts: Parts, name: str, options: Mapping[str, Any]) -> Judge:
+    """Find or make the judge that a person named.
+
+    Args:
+        parts: Of the study.
+        name: A table under ``[judges]`` (also as ``llm:NAME``), ``rules:FILE``, or a registered judge that
+            asks no model.
+        options: For a registered judge.
+
+    Raises:
+        ConfigError: Options for a judge that has its own, or a wrong one.
+        NotFoundError: No such judge.
+    """
+    kind, colon, rest = name.partition(":")
+    found = parts.judges.get(rest if kind == "llm" else name)
+    if found is None and kind == "llm":
+        raise NotFoundError(f"no table [judges.{rest}] in the study file; {nearest(rest, parts.judges)}")
+    if options and (found is not None or colon):
+        raise ConfigError(f"options of the judge {name!r} stand in its own table or file")
+    if found is not None:
+        return found
+    if kind == "rules" and colon:
+        return make("judges", "rules", {"path": rest})
+    return make("judges", name, options, **({} if "seed" in options else {"seed": parts.seed}))
+
+
+def _judge(
+    config: StudyConfig, name: str, model: Model | None, metered: Callable[[ModelTable], Model]
+) -> Judge:
+    table = config.judges[name]
+    if table.model is not None:
+        model = metered(table.model)
+    asked = {} if model is None else {"model": model}
+    return make("judges", table.kind, config.options(table), seed=config.study.seed, **asked)
 
 
 def _target(config: StudyConfig, model: Model | None) -> Target:
@@ -150,6 +191,11 @@ def _proposers(
 ) -> tuple[Proposer, ...]:
     if config.proposer_model is not None:
         model = metered(config.proposer_model)
+    elif model is not None and not model.capabilities.generate and config.proposers.use:
+        raise ConfigError(
+            f"the study's model {model.name!r} cannot write prompts; name one that can as [proposer_model], "
+            "or set [proposers] use = [] to compare your own prompts only"
+        )
     context = {"demonstrations": config.prompts.demonstrations, "target": target}
     asked = {} if model is None else {"model": model}
     return tuple(
@@ -207,4 +253,5 @@ def parts_from_python(
         max_votes=votes if isinstance(votes, int) else None,
         ledger=ledger,
         models=(embedder,),
+        judges={},
     )

@@ -79,7 +79,6 @@ def test_schema_is_json(call: Call) -> None:
         (("run", "missing.toml"), 2, "no file"),
         (("run", "missing.db"), 2, "palate run takes a .toml file"),
         (("run", "--port", "99999"), 2, "65535"),
-        (("run", "--judge", "simluated"), 2, "did you mean 'simulated'?"),
         (("run", "--judge", "simulated", "--terminal"), 2, "--terminal is for people"),
         (("run", "--votes", "3"), 2, "[budget] votes"),
         (("run", "--judge-option", "scale=1"), 2, "name one with --judge"),

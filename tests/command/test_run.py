@@ -48,6 +48,35 @@ def test_the_same_seed_gives_the_same_end(call: Call, study: Path, tmp_path: Pat
     assert first.stdout == second.stdout
 
 
+def test_a_judge_of_the_study_file(call: Call, study: Path) -> None:
+    source = study.read_text(encoding="utf-8")
+    table = '\n[judges.strict]\nkind = "language-model"\nrubric = "Be strict."\n'
+    model = '[judges.strict.model]\nkind = "scripted"\nanswers = "TIE"\nrepeat = true\n'
+    study.write_text(source + table + model, encoding="utf-8")
+    shown = call("run", study, "--judge", "strict", "--votes", "3", "--no-browser")
+    assert shown.exit_code == 0, shown.output
+    assert "Of 20 answers that only talk to the judge, 0 won, and 20 were left undecided." in shown.stderr
+    status = json.loads(call("status", study, "--json").stdout)
+    assert status["verdicts"] == {"tie": 3}
+    wrong = call("run", study, "--judge", "strict", "--judge-option", "rubric=x", "--no-browser")
+    assert (wrong.exit_code, "stand in its own table or file" in wrong.stderr) == (2, True)
+    wrong = call("run", study, "--judge", "llm:stirct", "--no-browser")
+    assert (wrong.exit_code, "did you mean 'strict'?" in wrong.stderr) == (2, True)
+
+
+def test_a_judge_by_rules(call: Call, study: Path) -> None:
+    rules = study.parent / "house.toml"
+    rules.write_text('[[rule]]\nkind = "length"\nmost = 1\n', encoding="utf-8")
+    shown = call("run", study, "--judge", f"rules:{rules}", "--votes", "4", "--no-browser")
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(call("status", study, "--json").stdout)["judges"] == {"rules:house": 4}
+
+
+def test_an_unknown_judge_names_the_nearest(call: Call, study: Path) -> None:
+    shown = call("run", study, "--judge", "simluated")
+    assert (shown.exit_code, "did you mean 'simulated'?" in shown.stderr) == (2, True)
+
+
 def test_judge_options_arrive(call: Call, study: Path) -> None:
     shown = call("run", study, *SIMULATED, "--judge-option", "tie_rate=0.99", "--judge-option", "scale=0")
     assert shown.exit_code == 0, shown.output

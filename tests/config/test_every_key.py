@@ -27,6 +27,7 @@ BASE: Mapping[str, Mapping[str, str]] = {
     "examples": {"path": '"examples.csv"'},
     "proposers": {"use": '["rephrase"]'},
     "strategy": {},
+    "judges.strict": {"kind": '"language-model"'},
     "budget": {},
     "page": {},
 }
@@ -61,6 +62,8 @@ CHANGES: Mapping[str, str] = {
     "examples.limit": "1",
     "proposers.use": '["induction"]',
     "strategy.name": '"random"',
+    "judges.strict.kind": '"simulated"',
+    "judges.strict.model": '{ kind = "scripted", name = "other" }',
     "budget.calls": "5",
     "budget.tokens": "5",
     "budget.cost": "5",
@@ -86,7 +89,7 @@ def write(tables: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def changed(name: str) -> str:
-    table, key = name.split(".")
+    table, _, key = name.rpartition(".")
     value, *rest = CHANGES[name].split("\n")
     tables = {other: dict(keys) for other, keys in BASE.items()}
     for line in rest:
@@ -115,7 +118,9 @@ def test_every_key_has_a_change() -> None:
     references = {
         table: value.get("$ref") or next(entry["$ref"] for entry in value["anyOf"] if "$ref" in entry)
         for table, value in schema["properties"].items()
+        if table != "judges"
     }
+    references["judges.strict"] = schema["properties"]["judges"]["additionalProperties"]["$ref"]
     keys = {
         f"{table}.{key}"
         for table, reference in references.items()

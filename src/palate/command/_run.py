@@ -24,7 +24,11 @@ ME = "me"
 DEFAULT_VOTES = 30  # of a judge that is not a person, when neither --votes nor [budget] votes says
 
 JudgeName = Annotated[
-    str, typer.Option("--judge", help="Who votes: 'me', or a registered judge such as 'simulated'.")
+    str,
+    typer.Option(
+        "--judge",
+        help="Who votes: 'me', rules:FILE, a [judges] table of the study file, or a registered judge.",
+    ),
 ]
 Votes = Annotated[int | None, typer.Option("--votes", min=1, help="Stop after so many votes in this run.")]
 Terminal = Annotated[bool, typer.Option("--terminal", help="Vote here instead of in the browser.")]
@@ -102,6 +106,10 @@ def run_study(path: Path, options: Options, session: Session) -> None:
     # Before anything is made or fetched: a mistake in the files is told at once and leaves nothing behind.
     config = read_config(path)
     check_data(config)
+    if options.judge not in (ME, *config.judges) and ":" not in options.judge:
+        from palate.registry import look_up
+
+        look_up("judges", options.judge)
     from palate.study import Study
 
     if config.database_path.is_file():
@@ -126,9 +134,6 @@ def _check(path: Path, options: Options) -> None:
             f"{str(path)!r} is no study file; palate run takes a .toml file; write one with: palate init"
         )
     if options.judge != ME:
-        from palate.registry import look_up
-
-        look_up("judges", options.judge)
         if options.terminal:
             raise ConfigError(f"--terminal is for people; leave it out, or leave out --judge {options.judge}")
     elif options.judge_options:
@@ -163,10 +168,10 @@ def fetch_if_missing() -> None:
 
 
 def _judged(study: "Study", options: Options, budget: int | None) -> None:
-    from palate.registry import make
+    from palate.assembly import judge_named
+    from palate.judges import LanguageModelJudge
 
-    given_options = dict(_option(text) for text in options.judge_options)
-    judge = make("judges", options.judge, {"seed": study.parts.seed, **given_options})
+    judge = judge_named(study.parts, options.judge, dict(_option(text) for text in options.judge_options))
     if options.judge == "simulated" and not any(i.references for i in study.state.inputs.values()):
         raise ConfigError(
             "a simulated judge compares answers with references, and no input has one; "
@@ -178,6 +183,12 @@ def _judged(study: "Study", options: Options, budget: int | None) -> None:
         given = study.run_judge(judge, wanted, lambda done: shown("votes", done, wanted))
     if given < wanted:
         note(f"The budget ended after {given} of {wanted} votes.")
+    if isinstance(judge, LanguageModelJudge):
+        tried = study.examine(judge)
+        note(
+            f"Of {tried.asked} answers that only talk to the judge, {tried.fooled} won, and {tried.undecided} "
+            "were left undecided. Let people check the winner before you rely on it."
+        )
     _report(study)
 
 

@@ -38,6 +38,7 @@ def check(config: StudyConfig) -> None:
             _check_model(table, part)
     _check_strategy(config)
     _check_proposers(config)
+    _check_judges(config)
 
 
 def check_data(config: StudyConfig) -> None:
@@ -169,6 +170,21 @@ def _check_proposers(config: StudyConfig) -> None:
                     f"[proposers] {key}: proposer {name!r} has no such option (one that only "
                     f"another has goes in a table such as [proposers.rephrase]); {nearest(key, known)}"
                 )
+
+
+def _check_judges(config: StudyConfig) -> None:
+    for name, table in config.judges.items():
+        where = f"[judges.{name}]"
+        if name == "me" or ":" in name:
+            raise ConfigError(
+                f"{where}: 'me' and names with a colon mean something else; choose another name"
+            )
+        _check_name("judges", f"{where} kind", table.kind)
+        _check_options(where, _parameters("judges", table.kind), table.options)
+        if table.model is not None:
+            _check_model(f"judges.{name}.model", table.model)
+        elif config.model is None and "model" in (_signature("judges", table.kind) or ()):
+            raise ConfigError(f"{where} asks a model; add [judges.{name}.model] with kind = …")
 
 
 def _check_name(group: str, where: str, name: str) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "BudgetTable",
     "ExamplesTable",
     "InputsTable",
+    "JudgeTable",
     "ModelTable",
     "PageTable",
     "PromptsTable",
@@ -28,7 +29,7 @@ __all__ = [
 
 MAX_CANDIDATES = 10_000
 # Options of parts that name files.
-_FILES = frozenset({"path", "prices"})
+_FILES = frozenset({"path", "prices", "rubric"})
 
 Row: TypeAlias = "str | dict[str, JsonValue]"
 Text = Annotated[str, Field(min_length=1)]
@@ -158,6 +159,15 @@ class StrategyTable(_OpenTable):
     """The strategy, by its registered name; `palate list` shows them. Further keys are its options."""
 
 
+class JudgeTable(_OpenTable):
+    """A judge that needs no person, under a name that `palate run --judge NAME` takes."""
+
+    kind: Text
+    """Which judge, by its registered name; `palate list` shows them. Further keys are its options."""
+    model: ModelTable | None = None
+    """The model that it asks, if it asks one; by default the study's own."""
+
+
 class BudgetTable(_Table):
     """Limits; a call that could pass one is not sent. What is not limited is left out."""
 
@@ -194,6 +204,8 @@ class StudyConfig(_Table):
     examples: ExamplesTable | None = None
     proposers: ProposersTable = ProposersTable()
     strategy: StrategyTable = StrategyTable()
+    judges: Annotated[dict[str, JudgeTable], Field(default_factory=dict)]
+    """Judges that need no person, by the names that you give them: `[judges.strict]`."""
     budget: BudgetTable = BudgetTable()
     page: PageTable = PageTable()
 
@@ -251,7 +263,7 @@ class StudyConfig(_Table):
         """Everything that was decided, defaults included, as JSON."""
         return self.model_dump(mode="json")
 
-    def options(self, table: ModelTable | StrategyTable | TargetTable) -> dict[str, JsonValue]:
+    def options(self, table: ModelTable | StrategyTable | TargetTable | JudgeTable) -> dict[str, JsonValue]:
         """Options of a part, with relative files that exist beside the study file made absolute."""
         return self._resolved(table.options)
 

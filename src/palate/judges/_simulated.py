@@ -85,6 +85,9 @@ class SimulatedJudge:
         self._nu = 2.0 * tie_rate / (1.0 - tie_rate)
         self._error_rate, self._seed, self._name = error_rate, seed, name
 
+    def __repr__(self) -> str:
+        return f"<SimulatedJudge {self._name!r}: scale {self._scale:g}, seed {self._seed}>"
+
     @property
     def name(self) -> str:
         """Stored with each vote."""

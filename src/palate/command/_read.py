@@ -1,5 +1,6 @@
 """The verbs that read: they change nothing, and each can print JSON."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,7 @@ import typer
 
 from palate.command._say import clean, one_line, percent, print_json, say
 from palate.command._session import AsJson, StudyPath, open_existing
+from palate.command._write import write_text
 from palate.errors import ConfigError, NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+WINNER_FORMATS = ("text", "json", "openai", "promptfoo", "dspy")
 FORMATS = ("trl", "trl-conversational", "openai-dpo", "arena", "jsonl", "csv", "hf")
 STUDY = Path("study.toml")
 _ENDINGS = {"csv": ".csv", "hf": ""}
@@ -90,8 +93,25 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     say(f"  state      {'closed: ' + clean(state.closed) if state.closed is not None else 'open'}")
 
 
-def best(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
-    """Print the best prompt, and nothing else unless --json asks for it."""
+def best(
+    study: StudyPath = STUDY,
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help=f"For another tool: {', '.join(WINNER_FORMATS)}.")
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write, instead of printing.")
+    ] = None,
+    predictor: Annotated[
+        str, typer.Option("--predictor", help="For dspy: the predictor of the program that gets the prompt.")
+    ] = "self",
+    as_json: AsJson = False,
+) -> None:
+    """Print the best prompt, and nothing else unless --json asks for it.
+
+    --format openai is a list of messages, promptfoo a prompt file, dspy a state for program.load.
+    """
+    if format_ not in WINNER_FORMATS:
+        raise ConfigError(f"--format is {format_!r}; {nearest(format_, WINNER_FORMATS)}")
     state, belief = _study(study)
     if as_json:
         from palate.command._summary import belief_json
@@ -102,7 +122,16 @@ def best(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
         raise NotFoundError(
             f"no votes yet, so no prompt of {str(study)!r} is known to be better; vote with: palate run"
         )
-    say(clean(state.candidates[belief.best].text))
+    from palate.integrations import winner_text
+
+    text = winner_text(state.candidates[belief.best], state, format_, predictor=predictor)
+    if output is not None:
+        write_text(output, text)
+        say(f"Wrote {output}.")
+    elif format_ == "text":
+        say(clean(text).removesuffix("\n"))
+    else:
+        print_json(json.loads(text))
 
 
 def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
@@ -196,7 +225,8 @@ def export(
 ) -> None:
     """Write the votes in a format that training tools read. What is left out is counted and said."""
     if format_ not in FORMATS:
-        raise ConfigError(f"--format is {format_!r}; {nearest(format_, FORMATS)}")
+        hint = f"; the best prompt itself: palate best --format {format_}" * (format_ in WINNER_FORMATS)
+        raise ConfigError(f"--format is {format_!r}; {nearest(format_, FORMATS)}{hint}")
     if output is None:
         example = f"votes{_ENDINGS.get(format_, '.jsonl')}"
         raise ConfigError(f"--output is missing; name what to write, for example: --output {example}")

@@ -56,8 +56,19 @@ def init(
     ),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the defaults.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a study file that exists.")] = False,
+    from_promptfoo: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-promptfoo",
+            metavar="promptfooconfig.yaml",
+            help="Take prompts, provider and tests from a promptfoo configuration; ask nothing.",
+        ),
+    ] = None,
 ) -> None:
-    """Ask a few questions and write a study file with comments."""
+    """Ask a few questions and write a study file with comments.
+
+    With --from-promptfoo nothing is asked. No program that the configuration names is run.
+    """
     from palate.config import json_schema, parse_config
 
     if path.suffix != ".toml":
@@ -66,16 +77,45 @@ def init(
         if yes or not typer.confirm(f"{path} exists. Overwrite it?", default=False):
             raise ConfigError(f"{str(path)!r} exists and was left alone; give another name, or --force")
         force = True
-    answers = Answers() if yes else _ask(path.parent)
-    source = study_file(answers, schema=SCHEMA)
-    parse_config(source, path=path)
-    write_text(path, source, overwrite=force)
+    if from_promptfoo is not None:
+        variable = _take_over(from_promptfoo, path, overwrite=force)
+    else:
+        answers = Answers() if yes else _ask(path.parent)
+        source = study_file(answers, schema=SCHEMA)
+        parse_config(source, path=path)
+        write_text(path, source, overwrite=force)
+        variable = answers.api_key_env if answers.kind == "openai" else ""
     schema = path.with_name(SCHEMA)
     if not schema.exists():
         write_text(schema, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
     say(f"Wrote {path}. Look through it, then: palate run {path}")
-    if answers.kind == "openai" and answers.api_key_env and not os.environ.get(answers.api_key_env):
-        note(f"The environment variable {answers.api_key_env} is not set yet.")
+    if variable and not os.environ.get(variable):
+        note(f"The environment variable {variable} is not set yet.")
+
+
+def _take_over(source: Path, path: Path, *, overwrite: bool) -> str:
+    """Write the study file that a promptfoo configuration amounts to, and say what was left out.
+
+    Returns:
+        The variable that holds the key of the model; empty for none.
+    """
+    from palate.config import check_data, parse_config
+    from palate.integrations.promptfoo import read_promptfoo
+
+    beside = path.with_name(f"{path.stem}.inputs.jsonl")
+    made = read_promptfoo(source, schema=SCHEMA, inputs_file=beside.name)
+    config = parse_config(made.text, path=path)
+    if made.inputs is not None:
+        write_text(beside, made.inputs, overwrite=overwrite)
+    check_data(config)
+    write_text(path, made.text, overwrite=overwrite)
+    for line in made.told:
+        note(f"  {one_line(line, 400)}")
+    prompts = f"{made.prompts} {'prompt' if made.prompts == 1 else 'prompts'}"
+    inputs = f"{made.rows} {'input' if made.rows == 1 else 'inputs'}"
+    say(f"Took over {prompts} and {inputs}; the model is {one_line(made.model or 'yours to name')}.")
+    variable = config.model.options.get("api_key_env") if config.model else ""
+    return variable if isinstance(variable, str) else ""
 
 
 def _ask(folder: Path) -> Answers:

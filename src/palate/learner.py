@@ -4,10 +4,14 @@ The belief is a function of the candidates and of the votes that stand, in their
 one by one; whenever history itself changes (an undone vote, a new or withdrawn candidate) the strategy is
 rebuilt from nothing and the votes are replayed, so that a live study and a reopened one cannot differ. Votes
 on a candidate that was withdrawn keep teaching about those that it met.
+
+Candidates that are answers to inputs share one belief, but only answers to the same input meet. The next
+question goes to the input with the fewest, each input has a report of its own, and asking ends when it would
+end for every one of them.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,16 +19,25 @@ import numpy as np
 from palate.errors import InputError
 from palate.store import StudyState
 from palate.strategies import DuelBandit, duel_bandit
-from palate.types import Array, Belief, Candidate, Pairing, Standing, Vote
+from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
 
-__all__ = ["Learner", "seed_of"]
+__all__ = ["Learner", "by_context", "seed_of"]
 
 TOP = 10  # as many rows as people read
+TOP_EACH = 3  # the same, for each of several inputs
 
 
 def seed_of(candidates: Mapping[str, Candidate]) -> str:
     """Identifier of the prompt that the study started from: origin ``seed``, else the first candidate."""
     return next((c.id for c in candidates.values() if c.lineage.origin == "seed"), next(iter(candidates)))
+
+
+def by_context(candidates: Iterable[Candidate]) -> dict[str | None, list[Candidate]]:
+    """Those that may meet each other: candidates by the input that they are for, ``None`` for any input."""
+    found: dict[str | None, list[Candidate]] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.context, []).append(candidate)
+    return found
 
 
 class Learner:
@@ -47,6 +60,8 @@ class Learner:
         self._ids: list[str] = []  # those that take part, then the withdrawn that were voted on
         self._live = 0
         self._index: dict[str, int] = {}
+        self._groups: dict[str | None, list[int]] = {}  # rows that may meet, by the input that they are for
+        self._votes: Counter[str | None] = Counter()  # that teach, by group
         self._told: list[int] = []
         self._bandit: DuelBandit | None = None
 
@@ -59,7 +74,8 @@ class Learner:
         """
         if self._bandit is None:
             raise InputError(
-                f"a study needs at least two candidates to compare, and has {self._live}; "
+                f"a study needs at least two candidates to compare, and has {self._live}"
+                f"{'' if None in self._groups or not self._groups else ', each for another input'}; "
                 "add prompts to [prompts] list or let [proposers] make some"
             )
         return self._bandit
@@ -91,49 +107,86 @@ class Learner:
         if not (same and grown):
             self._ids, self._live = ids, len(live)
             self._index = {identifier: row for row, identifier in enumerate(ids)}
+            groups = by_context(state.candidates[identifier] for identifier in live)
+            self._groups = {
+                context: [self._index[candidate.id] for candidate in groups[context]]
+                for context in (None, *state.inputs)
+                if context in groups
+            }
+            self._votes = Counter()
             self._told = []
             self._bandit = None
-            if len(live) > 1:
+            if any(len(rows) > 1 for rows in self._groups.values()):
                 feature_ND = np.stack([features[identifier] for identifier in ids])
                 self._bandit = duel_bandit(self._strategy, feature_ND, self._seed, **self._options)
                 for row in range(len(live), len(ids)):
                     self._bandit.withdraw(row)
         for vote in state.votes[len(self._told) :]:
-            self._tell(vote)
+            self._tell(vote, state)
             self._told.append(vote.seq)
         return True
 
     def choose(self, n: int, pending: Sequence[Pairing]) -> list[tuple[str, str]]:
         """Choose ``n`` pairs of candidates worth asking at once, given pairings not yet voted on."""
-        rows = [
-            (self._index[pairing.first], self._index[pairing.second])
-            for pairing in pending
-            if pairing.first in self._index and pairing.second in self._index
-        ]
-        return [(self._ids[i], self._ids[j]) for i, j in self.bandit.ask(n, pending=rows)]
+        bandit = self.bandit
+        open_ = [p for p in pending if p.first in self._index and p.second in self._index]
+        taken = [(self._index[p.first], self._index[p.second]) for p in open_]
+        chosen: list[tuple[int, int]] = []
+        for context, count in self._turns(n, open_).items():
+            chosen += bandit.ask(count, pending=[*taken, *chosen], among=self._among(context))
+        return [(self._ids[i], self._ids[j]) for i, j in chosen]
+
+    def _turns(self, n: int, pending: Sequence[Pairing]) -> Counter[str | None]:
+        """How many of the next ``n`` questions go to each group: always to the one with the fewest so far."""
+        askable = self._askable
+        if len(askable) == 1:
+            return Counter({askable[0]: n})
+        asked = self._votes + Counter[str | None](pairing.input_id for pairing in pending)
+        turns: Counter[str | None] = Counter()
+        for _ in range(n):
+            turns[min(askable, key=lambda context: asked[context] + turns[context])] += 1
+        return turns
 
     def belief(self, state: StudyState) -> Belief:
         """What is believed now, in units that a person can read."""
-        bandit = self.bandit
-        prob_N = bandit.p_best()
-        mean_N = bandit.posterior().mean_N
-        best, seed = bandit.best(), self._index.get(seed_of(state.candidates), 0)
-        ranked = np.argsort(-mean_N[: self._live], kind="stable").tolist()
-        order = [best, *(row for row in ranked if row != best)][:TOP]
+        stop, reason = self.should_stop()
+        shown = _shown(state)
+        if None in self._groups:
+            standings = self._ranked(state, None, TOP, shown)
+            return Belief(state.seq, self.votes, standings[0].candidate_id, standings, stop, reason)
+        contexts: list[ContextBelief] = []
+        for context in filter(None, self._groups):
+            found = self._ranked(state, context, TOP_EACH, shown)
+            contexts.append(ContextBelief(context, found[0].candidate_id, self._votes[context], found))
+        best = tuple(context.standings[0] for context in contexts)
+        return Belief(state.seq, self.votes, best[0].candidate_id, best, stop, reason, tuple(contexts))
+
+    def _ranked(
+        self, state: StudyState, context: str | None, top: int, shown: Mapping[str, int]
+    ) -> tuple[Standing, ...]:
+        """The leaders of one group and its seed, the report first."""
+        among, rows = self._among(context), self._groups[context]
+        best, mean_N = self.bandit.best(among=among), self.bandit.posterior().mean_N
+        ranked = sorted(rows, key=lambda row: -mean_N[row])
+        order = [best, *(row for row in ranked if row != best)][:top]
+        seed, prob_N = self._seed_row(state, context), self.bandit.p_best(among=among)
         if seed not in order:
             order.append(seed)
-        shown = _shown(state)
-        standings = [self._standing(row, seed, prob_N, shown) for row in order]
-        stop, reason = self.should_stop()
-        return Belief(state.seq, bandit.votes, self._ids[best], tuple(standings), stop, reason)
+        return tuple(self._standing(row, seed, prob_N, shown) for row in order)
+
+    def _seed_row(self, state: StudyState, context: str | None) -> int:
+        """Row of the candidate that a group is measured against."""
+        group = {self._ids[row]: state.candidates[self._ids[row]] for row in self._groups[context]}
+        return self._index[seed_of(group)]
 
     def standings(self, state: StudyState) -> dict[str, Standing]:
         """What is believed of every candidate that takes part; nothing before the first vote."""
-        if not self.votes:
-            return {}
-        prob_N, seed = self.bandit.p_best(), self._index.get(seed_of(state.candidates), 0)
+        found: dict[str, Standing] = {}
         shown = _shown(state)
-        return {self._ids[row]: self._standing(row, seed, prob_N, shown) for row in range(self._live)}
+        for context, rows in self._groups.items() if self.votes else ():
+            prob_N, seed = self.bandit.p_best(among=self._among(context)), self._seed_row(state, context)
+            found.update((self._ids[row], self._standing(row, seed, prob_N, shown)) for row in rows)
+        return found
 
     def _standing(self, row: int, seed: int, prob_N: Array, shown: Mapping[str, int]) -> Standing:
         mean, low, high = (0.5, 0.5, 0.5) if row == seed else self.bandit.win_rate(row, seed)
@@ -144,12 +197,33 @@ class Learner:
         """Whether more votes are worth a person's time, and why, in plain words."""
         if self._max_votes is not None and self.votes >= self._max_votes:
             return True, f"The study's budget of {self._max_votes} votes is used."
-        return self.bandit.should_stop()
+        askable = self._askable
+        if len(askable) <= 1:
+            return self.bandit.should_stop(among=self._among(askable[0]) if askable else None)
+        for context in sorted(askable, key=lambda context: self._votes[context]):
+            stop, reason = self.bandit.should_stop(among=self._groups[context])
+            if not stop:
+                return False, reason
+        return True, (
+            f"You can stop now: for each of the {len(askable)} inputs the best answer is as good as certain, "
+            "or more votes are hardly worth it."
+        )
 
-    def _tell(self, vote: Vote) -> None:
+    def _tell(self, vote: Vote, state: StudyState) -> None:
         left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
         if self._bandit is not None and left is not None and right is not None:
             self._bandit.tell(left, right, vote.verdict, input_id=vote.input_id, judge=vote.judge)
+            known = state.candidates.get(vote.left_candidate) or state.withdrawn[vote.left_candidate]
+            self._votes[known.context] += vote.verdict.teaches
+
+    def _among(self, context: str | None) -> list[int] | None:
+        """What the strategy is told to look at: the rows of one group, or all where there is one group."""
+        return None if len(self._groups) == 1 else self._groups[context]
+
+    @property
+    def _askable(self) -> list[str | None]:
+        """The groups in which there is something to compare."""
+        return [context for context, rows in self._groups.items() if len(rows) > 1]
 
 
 def _shown(state: StudyState) -> Counter[str]:

@@ -21,8 +21,9 @@ import numpy as np
 from palate.assembly import Parts, assemble, parts_from_python
 from palate.config import StudyConfig, check_data, diff, read_config
 from palate.engine import LocalEngine
-from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError
-from palate.learner import Learner, seed_of
+from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
+from palate.judges import Examination, LanguageModelJudge
+from palate.learner import Learner, by_context, seed_of
 from palate.models import Spent
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
 from palate.responder import Responder
@@ -49,6 +50,7 @@ from palate.types import (
     Known,
     Pairing,
     Receipt,
+    Standing,
     Target,
     Verdict,
     digest,
@@ -259,11 +261,13 @@ class Study:
             self._in_flight[pairing.id] = (pairing, self._engine.submit(work))
 
     def _pairing(self, first: str, second: str, pending: Sequence[Pairing]) -> Pairing:
-        """Put a pair on the input that was used the least, by this pair first, ties by the study's seed."""
+        """Put a pair on its own input, or on the one used the least, by this pair first, ties by the seed."""
+        context = self.state.candidates[first].context
         pair = {first, second}
-        uses = dict.fromkeys(self.state.inputs, 0)
+        uses = dict.fromkeys(self.state.inputs if context is None else [context], 0)
         for pairing in [*self.state.pairings.values(), *pending]:
-            uses[pairing.input_id] += 1 + 1000 * ({pairing.first, pairing.second} == pair)
+            if pairing.input_id in uses:
+                uses[pairing.input_id] += 1 + 1000 * ({pairing.first, pairing.second} == pair)
         ordinal = len(self.state.pairings) + len(pending)
         identity = digest([self.parts.seed, ordinal, first, second, self.state.seq])[:16]
         draw = random.Random(identity)
@@ -346,6 +350,22 @@ class Study:
             on_vote(done + 1)
         return votes
 
+    def examine(self, judge: LanguageModelJudge, inputs: int = 2) -> Examination:
+        """Try a judge on answers that only talk to it, beside answers that won a duel of this study.
+
+        Args:
+            judge: Who is tried.
+            inputs: On how many of the latest duels' inputs; the questions cost as much as votes.
+        """
+        self.state.follow(self.store)
+        latest = {said.input.id: said for said in comparisons(self.store, self.state, 20)}
+        tried = list(latest.values())[-inputs:]
+        answers = [
+            (said.right_response if said.verdict is Verdict.RIGHT else said.left_response).content
+            for said in tried
+        ]
+        return self._engine.run(judge.examine([said.input for said in tried], answers))
+
     # -- learn -----------------------------------------------------------------------------------
 
     def learn_forever(
@@ -392,7 +412,8 @@ class Study:
 
     @property
     def _can_compare(self) -> bool:
-        return sum(identifier in self._features for identifier in self.state.candidates) > 1
+        embedded = (c for c in self.state.candidates.values() if c.id in self._features)
+        return any(len(group) > 1 for group in by_context(embedded).values())
 
     def _embed(self) -> None:
         everybody = (*self.state.candidates.values(), *self.state.withdrawn.values())
@@ -433,16 +454,30 @@ class Study:
     # -- report ----------------------------------------------------------------------------------
 
     def best(self) -> Best:
-        """The report: which candidate, how sure, and how often it is believed to beat the seed prompt."""
+        """The report: which candidate, how sure, and how often it is believed to beat the seed prompt.
+
+        Where candidates are answers to several inputs, this is the best answer to the first of them;
+        :meth:`best_of` tells the others.
+        """
         belief = self.belief()
-        first = belief.standings[0]
-        return Best(
-            self.state.candidates[first.candidate_id],
-            first.p_best,
-            (first.low, first.high),
-            first.mean,
-            belief.votes,
-        )
+        return self._best(belief.standings[0], belief.votes)
+
+    def best_of(self, input_id: str) -> Best:
+        """The best answer to one input, against that input's own seed answer.
+
+        Raises:
+            NotFoundError: No such input, or no answer to it takes part.
+        """
+        found = {context.input_id: context for context in self.belief().contexts}
+        if input_id not in found:
+            raise NotFoundError(
+                f"no answers to an input {input_id!r} are compared; {nearest(input_id, found)}"
+            )
+        return self._best(found[input_id].standings[0], found[input_id].votes)
+
+    def _best(self, first: Standing, votes: int) -> Best:
+        candidate = self.state.candidates[first.candidate_id]
+        return Best(candidate, first.p_best, (first.low, first.high), first.mean, votes)
 
     def belief(self) -> Belief:
         """What is believed now of the leading candidates and of the seed prompt."""

@@ -1,5 +1,7 @@
 """What was learnt, kept for the page and for the next start. It can always be computed again."""
 
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -8,7 +10,7 @@ from palate.errors import InputError
 from palate.store import _schema as tables
 from palate.store._batch import Batch
 from palate.store._events import decode, encode
-from palate.types import Belief, Standing
+from palate.types import Belief, ContextBelief, Standing
 
 __all__ = ["BeliefPoint", "belief_points", "newest_belief", "save_belief"]
 
@@ -25,7 +27,7 @@ class BeliefPoint(NamedTuple):
 def save_belief(batch: Batch, belief: Belief) -> None:
     """Keep a belief; one about the same event replaces the earlier one."""
     table = tables.belief
-    standing = _standing_of_best(belief)
+    p_best, win_rate = _summed_up(belief)
     connection = batch.connection
     newest = connection.execute(select(func.max(table.c.seq))).scalar()
     connection.execute(delete(table).where(table.c.seq == belief.seq))
@@ -38,8 +40,8 @@ def save_belief(batch: Batch, belief: Belief) -> None:
             "seq": belief.seq,
             "votes": belief.votes,
             "best": belief.best,
-            "p_best": standing.p_best,
-            "win_rate": standing.mean,
+            "p_best": p_best,
+            "win_rate": win_rate,
             "payload": encode(_written(belief)) if latest else None,
         },
     )
@@ -52,8 +54,13 @@ def newest_belief(connection: Connection) -> Belief | None:
     if row is None or row.payload is None:
         return None
     record = decode(row.payload)
-    standings = tuple(Standing(**standing) for standing in record["standings"])
-    return Belief(row.seq, row.votes, row.best, standings, record["stop"], record["reason"])
+    contexts = tuple(
+        ContextBelief(told["input_id"], told["best"], told["votes"], _read(told["standings"]))
+        for told in record.get("contexts", ())  # beliefs of earlier versions have none
+    )
+    return Belief(
+        row.seq, row.votes, row.best, _read(record["standings"]), record["stop"], record["reason"], contexts
+    )
 
 
 def belief_points(connection: Connection) -> list[BeliefPoint]:
@@ -63,26 +70,47 @@ def belief_points(connection: Connection) -> list[BeliefPoint]:
     return [BeliefPoint(*row) for row in connection.execute(query)]
 
 
-def _standing_of_best(belief: Belief) -> Standing:
+def _summed_up(belief: Belief) -> tuple[float, float]:
+    """How sure the report is, and how often it beats the seed; over several inputs, their means."""
+    if belief.contexts:
+        first = [context.standings[0] for context in belief.contexts]
+        return fmean(s.p_best for s in first), fmean(s.mean for s in first)
     for standing in belief.standings:
         if standing.candidate_id == belief.best:
-            return standing
+            return standing.p_best, standing.mean
     raise InputError(f"a belief's best candidate {belief.best!r} has no standing among its standings")
 
 
 def _written(belief: Belief) -> dict[str, Any]:
     return {
-        "standings": [
-            {
-                "candidate_id": standing.candidate_id,
-                "mean": float(standing.mean),
-                "low": float(standing.low),
-                "high": float(standing.high),
-                "p_best": float(standing.p_best),
-                "votes": int(standing.votes),
-            }
-            for standing in belief.standings
-        ],
+        "standings": _rows(belief.standings),
         "stop": bool(belief.stop),
         "reason": belief.reason,
+        "contexts": [
+            {
+                "input_id": context.input_id,
+                "best": context.best,
+                "votes": context.votes,
+                "standings": _rows(context.standings),
+            }
+            for context in belief.contexts
+        ],
     }
+
+
+def _rows(standings: Sequence[Standing]) -> list[dict[str, Any]]:
+    return [
+        {
+            "candidate_id": standing.candidate_id,
+            "mean": float(standing.mean),
+            "low": float(standing.low),
+            "high": float(standing.high),
+            "p_best": float(standing.p_best),
+            "votes": int(standing.votes),
+        }
+        for standing in standings
+    ]
+
+
+def _read(rows: Sequence[Mapping[str, Any]]) -> tuple[Standing, ...]:
+    return tuple(Standing(**row) for row in rows)

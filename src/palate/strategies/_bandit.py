@@ -265,29 +265,33 @@ class DuelBandit:
         mean = float(both.mean_N[0] - both.mean_N[1])
         return win_rate(mean, float(difference_variance(both.covariance_NN)[0, 1]))
 
-    def should_stop(self) -> tuple[bool, str]:
-        """Whether the report is surely good enough, or 20 more votes are hardly worth it; and why."""
+    def should_stop(self, *, among: Sequence[int] | None = None) -> tuple[bool, str]:
+        """Whether the report is surely good enough, or 20 more votes are hardly worth it; and why.
+
+        Args:
+            among: Report one of these rows, and ask about these only; ``None`` for all.
+        """
         if not self._strategy.calibrated:
             return False, (
                 f"The strategy {self._name!r} cannot say when to stop, because its uncertainty is not "
                 "calibrated; set a budget of votes."
             )
-        belief, best = self._contest()
+        belief, best = self._contest(among)
         return stop_advice(belief, best, self.votes, self._rng("stop", 0), self.held_out())
 
-    def outlook(self) -> Outlook:
+    def outlook(self, *, among: Sequence[int] | None = None) -> Outlook:
         """How sure the report is, what it may lose, and what 20 more votes are worth, in win probability."""
-        belief, best = self._contest()
+        belief, best = self._contest(among)
         return outlook(belief, best, self._rng("stop", 0))
 
     def held_out(self) -> HeldOut | None:
         """How well the votes are foretold by each other, as far as the strategy works it out."""
         return getattr(self._belief(), "held_out", None)
 
-    def _contest(self) -> tuple[Gaussian, int]:
+    def _contest(self, among: Sequence[int] | None) -> tuple[Gaussian, int]:
         """The joint belief about the contenders, and the report's place among them."""
-        belief, best = self._belief(), self.best()
-        rows_S = contenders(belief, best, self._live_N, _CONTENDERS)
+        belief, best = self._belief(), self.best(among=among)
+        rows_S = contenders(belief, best, self._among(among, least=1), _CONTENDERS)
         return belief.among(rows_S), int(np.searchsorted(rows_S, best))
 
     def to_json(self, *, features: bool = True) -> dict[str, Json]:

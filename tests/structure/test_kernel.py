@@ -76,8 +76,9 @@ def test_tables_add_up_to_the_mean(edges: frozenset[tuple[int, int]]) -> None:
         assert told == pytest.approx(mean)
 
 
-def test_the_gradient_against_finite_differences() -> None:
-    form, x = Form(LEVELS, TRIANGLE | {(1, 3)}), rows(0, 6)
+@pytest.mark.parametrize("edges", [TRIANGLE | {(1, 3)}, ALL])
+def test_the_gradient_against_finite_differences(edges: frozenset[tuple[int, int]]) -> None:
+    form, x = Form(LEVELS, edges), rows(0, 6)
     weight, alpha = 0.7 * 0.4 ** np.arange(form.orders), np.random.default_rng(2).standard_normal(6)
 
     def value(point: np.ndarray) -> float:
@@ -91,3 +92,11 @@ def test_the_gradient_against_finite_differences() -> None:
         shift = step * np.eye(4)[v]
         assert slope[v] == pytest.approx((value(point + shift) - value(point - shift)) / (2 * step), abs=1e-7)
     assert slope[[0, 2]].tolist() == [0, 0]
+
+
+def test_one_number_alone_has_a_slope() -> None:
+    form, x, alpha = Form((0,), frozenset()), np.array([[0.2], [0.9]]), np.array([1.0, -2.0])
+    value, slope = mean_gradient(form, np.ones(1), x, alpha, np.array([0.4]), 0.3)
+    up, down = (mean_gradient(form, np.ones(1), x, alpha, np.array([0.4 + s]), 0.3)[0] for s in (1e-6, -1e-6))
+    assert slope[0] == pytest.approx((up - down) / 2e-6, abs=1e-7)
+    assert value == pytest.approx(axis_kernel(0, np.array([0.4]), x[:, 0], 0.3)[0] @ alpha)

@@ -130,13 +130,9 @@ def order_sums(form: Form, x_NV: Array, y_PV: Array, length: float) -> Array:
     kernel_VNP = [
         axis_kernel(levels, x_NV[:, v], y_PV[:, v], length) for v, levels in enumerate(form.levels_V)
     ]
-    sum_SNP = np.zeros((form.orders, len(x_NV), len(y_PV)))
     if form.complete:
-        for count, kernel_NP in enumerate(kernel_VNP):
-            for order in range(count, 0, -1):  # from above, so that each variable enters a product once
-                sum_SNP[order] += kernel_NP * sum_SNP[order - 1]
-            sum_SNP[0] += kernel_NP
-        return sum_SNP
+        return _symmetric(kernel_VNP)[1:]
+    sum_SNP = np.zeros((form.orders, len(x_NV), len(y_PV)))
     stack: list[Array] = []
     for members in form.sets:
         del stack[len(members) - 1 :]
@@ -144,6 +140,16 @@ def order_sums(form: Form, x_NV: Array, y_PV: Array, length: float) -> Array:
         stack.append(stack[-1] * last_NP if stack else last_NP)
         sum_SNP[len(members) - 1] += stack[-1]
     return sum_SNP
+
+
+def _symmetric(value_V: list[Array]) -> Array:
+    """Elementary symmetric polynomials e_0, …, e_V of arrays of one shape."""
+    sum_S = np.zeros((len(value_V) + 1, *value_V[0].shape))
+    sum_S[0] = 1.0
+    for count, value in enumerate(value_V, start=1):
+        for order in range(count, 0, -1):  # from above, so that each variable enters a product once
+            sum_S[order] += value * sum_S[order - 1]
+    return sum_S
 
 
 def clique_factors(
@@ -187,6 +193,8 @@ def mean_gradient(
     slope_VN = np.stack(
         [axis_slope(levels, float(at_V[v]), x_NV[:, v], length) for v, levels in enumerate(form.levels_V)]
     )
+    if form.complete:
+        return _joint_gradient(form, weight_S, alpha_N, kernel_VN, slope_VN)
     value, gradient_V = 0.0, np.zeros(form.size)
     for members in form.sets:
         weight_N = weight_S[len(members) - 1] * alpha_N
@@ -197,4 +205,18 @@ def mean_gradient(
                 gradient_V[variable] += float(
                     weight_N @ (slope_VN[variable] * np.prod(kernel_VN[others], axis=0))
                 )
+    return value, gradient_V
+
+
+def _joint_gradient(
+    form: Form, weight_S: Array, alpha_N: Array, kernel_VN: Array, slope_VN: Array
+) -> tuple[float, Array]:
+    """The same with all edges, by d e_s / d k_i = e_(s-1) of the others."""
+    value = float(weight_S @ (_symmetric(list(kernel_VN))[1:] @ alpha_N))
+    gradient_V = np.zeros(form.size)
+    for variable, levels in enumerate(form.levels_V):
+        if not levels:
+            others = [kernel_VN[v] for v in range(form.size) if v != variable]
+            others_SN = _symmetric(others) if others else np.ones((1, len(alpha_N)))
+            gradient_V[variable] = float(weight_S @ (others_SN @ (alpha_N * slope_VN[variable])))
     return value, gradient_V

@@ -186,8 +186,8 @@ def _judged(study: "Study", options: Options, budget: int | None) -> None:
     if isinstance(judge, LanguageModelJudge):
         tried = study.examine(judge)
         note(
-            f"Of {tried.asked} answers that only talk to the judge, {tried.fooled} won, and {tried.undecided} "
-            "were left undecided. Let people check the winner before you rely on it."
+            f"Of {tried.asked} answers that only talk to the judge, {tried.fooled} won, and "
+            f"{tried.undecided} were left undecided. Let people check the winner before you rely on it."
         )
     _report(study)
 

@@ -15,7 +15,7 @@ from palate.store._events import (
     pairing_payload,
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
-from palate.store._state import ShownDuel, Stage, StudyState, guideline_version
+from palate.store._state import GrowthRound, ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "BeliefPoint",
     "EventKind",
     "ExportReport",
+    "GrowthRound",
     "ShownDuel",
     "Stage",
     "Store",

@@ -51,6 +51,8 @@ class EventKind(StrEnum):
     RESPONSE_FAILED = "response_failed"
     STUDY_CLOSED = "study_closed"
     STUDY_REOPENED = "study_reopened"
+    GROWTH_STARTED = "growth_started"
+    GROWTH_ENDED = "growth_ended"
 
 
 _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
@@ -66,6 +68,8 @@ _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
     EventKind.RESPONSE_FAILED: ("candidate_id", "input_id", "reason"),
     EventKind.STUDY_CLOSED: ("reason",),
     EventKind.STUDY_REOPENED: ("reason",),
+    EventKind.GROWTH_STARTED: ("round", "proposer", "wanted", "asking", "exploring"),
+    EventKind.GROWTH_ENDED: ("round", "made", "refused", "remark"),
 }
 
 # Made once: a vote's two JSON texts are a good part of what it costs.

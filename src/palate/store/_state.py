@@ -13,7 +13,7 @@ from palate.errors import StoreError
 from palate.store._events import EventKind, StoredEvent, candidate_of, input_of, pairing_of
 from palate.types import Candidate, Input, Pairing, Verdict, Vote, digest
 
-__all__ = ["EventSource", "ShownDuel", "Stage", "StudyState", "guideline_version"]
+__all__ = ["EventSource", "GrowthRound", "ShownDuel", "Stage", "StudyState", "guideline_version"]
 
 Stage = Literal["ready", "shown", "voted", "withdrawn"]
 
@@ -24,6 +24,32 @@ class EventSource(Protocol):
     def events(self, after: int = 0, limit: int | None = None) -> Iterator[StoredEvent]:
         """The events after a sequence number, in order."""
         ...
+
+
+class GrowthRound(NamedTuple):
+    """One time that a proposer was asked for candidates while votes came in.
+
+    Args:
+        number: Counted from 0.
+        seq: The event that began it; what the proposer knew is the study up to there.
+        proposer: Who was asked.
+        wanted: For how many candidates.
+        asking: What more questions about the present candidates were worth then, in win probability.
+        exploring: What children would have added to that.
+        made: The candidates that came of it; ``None`` while it is under way or was interrupted.
+        refused: What the gate kept out: text, reason and origin.
+        remark: What the owner should know of the round; empty when nothing.
+    """
+
+    number: int
+    seq: int
+    proposer: str
+    wanted: int
+    asking: float
+    exploring: float
+    made: tuple[str, ...] | None = None
+    refused: tuple[tuple[str, str, str], ...] = ()
+    remark: str = ""
 
 
 class ShownDuel(NamedTuple):
@@ -57,6 +83,7 @@ class StudyState:
         pairings: Everything a strategy ever asked for, by id.
         duels: Everything that was ever shown, by id.
         failures: ``(candidate, input)`` → why there is no response.
+        growth: The rounds of growth, by number.
         closed: Why the person stopped the study, or ``None`` while it runs.
     """
 
@@ -72,6 +99,7 @@ class StudyState:
         self.pairings: dict[str, Pairing] = {}
         self.duels: dict[str, ShownDuel] = {}
         self.failures: dict[tuple[str, str], str] = {}
+        self.growth: dict[int, GrowthRound] = {}
         self.closed: str | None = None
         self._stages: dict[str, Stage] = {}
         self._waiting: dict[str, Pairing] = {}
@@ -223,6 +251,27 @@ class StudyState:
     def _reopen(self, event: StoredEvent) -> None:
         self.closed = None
 
+    def _start_growth(self, event: StoredEvent) -> None:
+        record = event.payload
+        number = int(record["round"])
+        begun = GrowthRound(
+            number,
+            event.seq,
+            record["proposer"],
+            int(record["wanted"]),
+            float(record["asking"]),
+            float(record["exploring"]),
+        )
+        self.growth.setdefault(number, begun)
+
+    def _end_growth(self, event: StoredEvent) -> None:
+        record = event.payload
+        begun = self.growth[int(record["round"])]
+        if begun.made is None:
+            refused = tuple((item["text"], item["why"], item["origin"]) for item in record["refused"])
+            ended = begun._replace(made=tuple(record["made"]), refused=refused, remark=record["remark"])
+            self.growth[begun.number] = ended
+
     def _steps(self) -> Mapping[EventKind, Callable[[StoredEvent], None]]:
         return {
             EventKind.STUDY_CREATED: self._configure,
@@ -237,4 +286,6 @@ class StudyState:
             EventKind.RESPONSE_FAILED: self._fail,
             EventKind.STUDY_CLOSED: self._close,
             EventKind.STUDY_REOPENED: self._reopen,
+            EventKind.GROWTH_STARTED: self._start_growth,
+            EventKind.GROWTH_ENDED: self._end_growth,
         }

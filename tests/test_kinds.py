@@ -113,7 +113,9 @@ def test_responses_read_as_plain_text() -> None:
     assert readable(Response("plot", picture_json())) == "[plot, 3 × 2 pixels]"
     table = table_content(["city", "people"], [["Oslo", 709_037], ["Bergen", None]])
     assert readable(Response("table", table)) == "city    people\n------  ------\nOslo    709037\nBergen"
-    chat = chat_content([Message("user", "Hello"), Message("assistant", "Hi")])
+    chat = chat_content(
+        [Message("system", "The secret prompt."), Message("user", "Hello"), Message("assistant", "Hi")]
+    )
     assert readable(Response("chat", chat)) == "user: Hello\n\nassistant: Hi"
 
 

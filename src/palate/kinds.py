@@ -166,8 +166,8 @@ def readable(response: Response) -> str:
     """A response as plain text: what a terminal shows, a judge that only reads gets, a comparison counts.
 
     Returns:
-        Text as it is, a table with its columns aligned, a chat as turns; of a picture only its size. What
-        cannot be read stays as it is.
+        Text as it is, a table with its columns aligned, a chat as turns (without the system's, which would
+        tell candidates apart); of a picture only its size. What cannot be read stays as it is.
     """
     try:
         if response.kind in ("image", "plot"):
@@ -176,7 +176,8 @@ def readable(response: Response) -> str:
         if response.kind == "table":
             return _aligned(read_table(response.content))
         if response.kind == "chat":
-            return "\n\n".join(f"{turn.role}: {turn.content}" for turn in read_chat(response.content))
+            turns = [turn for turn in read_chat(response.content) if turn.role != "system"]
+            return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
     except InputError:
         pass
     return response.content

@@ -82,7 +82,7 @@ def test_nothing_on_the_voting_page_names_a_candidate(store: Store, kit: StudyKi
         assert [secret for secret in secrets if secret in text] == [], reply.url
     names = set(replies[1].json()["duels"][0])
     assert names == {"id", "input", "left", "right"}
-    assert set(replies[1].json()["duels"][0]["left"]) == {"html", "raw"}
+    assert set(replies[1].json()["duels"][0]["left"]) == {"kind", "html", "raw"}
 
 
 def test_both_sides_look_alike_whoever_answered(kit: StudyKit, page: TestClient) -> None:

@@ -6,6 +6,7 @@ table is also the access list: what it does not name is denied.
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
@@ -35,6 +36,14 @@ __all__ = ["create_app"]
 SLICE = 1.0  # seconds that a waiting page holds a thread before it looks whether it is still wanted
 LONGEST_WAIT = 25.0  # seconds; below the patience of browsers and proxies
 WAITERS = 8  # pages that may wait at once; further ones ask again by themselves
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_PICTURE_HEADERS = {
+    # What lies under a hash never changes; other people's caches have no business with it.
+    "cache-control": "private, max-age=31536000, immutable",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "content-disposition": "inline",
+}
 
 View: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -124,6 +133,7 @@ class _Pages:
             ("/results/best.txt", "GET", self.best_text),
             ("/statistics", "GET", self.statistics_page),
             ("/static/{name}", "GET", self.static),
+            ("/pictures/{name}", "GET", self.picture),
             ("/api/duels", "GET", self.duels),
             ("/api/undo", "POST", self.undo),
             ("/api/close", "POST", self.close),
@@ -225,6 +235,14 @@ class _Pages:
             headers["content-encoding"] = "gzip"
             return Response(asset.packed, media_type=asset.kind, headers=headers)
         return Response(asset.plain, media_type=asset.kind, headers=headers)
+
+    async def picture(self, request: Request) -> Response:
+        """A picture of a response, under the response's hash; nothing else lies here."""
+        name: str = request.path_params["name"]
+        found = await run_in_threadpool(self._view.picture, name) if _HASH.fullmatch(name) else None
+        if found is None:
+            raise RefusedError(404, "there is no such picture")
+        return Response(found.data, media_type=found.media_type, headers=_PICTURE_HEADERS)
 
     def _render(self, template: str, **values: Any) -> str:  # noqa: ANN401 - templates take anything
         return self._templates.get_template(template).render(lang=self._words["lang"], **values)

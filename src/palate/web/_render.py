@@ -103,6 +103,10 @@ class Renderer:
                 self._kept.popitem(last=False)
         return made
 
+    def clean(self, html: str) -> str:
+        """Let nothing through but tags and attributes from the allow-list."""
+        return self._clean(html)
+
     def _formatted(self, text: str) -> str:
         return self._markdown.render(text, {"image": self._words["image"]})
 

@@ -1,16 +1,18 @@
 """What the pages know of a study: the duels to show, the progress, the advice to stop.
 
 Everything comes from the store. Nothing that could tell two candidates apart leaves this file towards the
-voting page: a duel is its opaque identifier, its input and two texts.
+voting page: a duel is its opaque identifier, its input and two answers.
 """
 
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from palate.errors import ConflictError
+from palate.errors import ConflictError, InputError, NotFoundError
+from palate.kinds import Picture, read_picture
 from palate.store import EventKind, Store, StudyState
 from palate.types import Belief, Candidate, Duel, Json, Vote, digest
+from palate.web._answers import AnswerRenderer
 from palate.web._render import Renderer
 from palate.web._words import Words
 
@@ -39,6 +41,7 @@ class StudyView:
         self.store = store
         self.judge = judge
         self.renderer = Renderer(words)
+        self.answers = AnswerRenderer(self.renderer, words)
         self.study = digest(str(Path(store.path).absolute()))[:16]
         self._state = StudyState()
         self._lock = threading.Lock()
@@ -104,17 +107,21 @@ class StudyView:
             self.store.append(kind, {"reason": "page"}, actor=self.judge)
         return self.duels()
 
+    def picture(self, address: str) -> Picture | None:
+        """The picture of the response under a hash; ``None`` if there is none, or it is not one."""
+        try:
+            found = self.store.get_response(address)
+            return read_picture(found.content) if found.kind in ("image", "plot") else None
+        except (NotFoundError, InputError):
+            return None
+
     def _duel(self, duel: Duel) -> dict[str, Json]:
         return {
             "id": duel.id,
             "input": duel.input.text,
-            "left": self._answer(duel.left.kind, duel.left.content),
-            "right": self._answer(duel.right.kind, duel.right.content),
+            "left": self.answers.answer(duel.left),
+            "right": self.answers.answer(duel.right),
         }
-
-    def _answer(self, kind: str, content: str) -> dict[str, Json]:
-        del kind  # every kind but text is a reference, which reads as text
-        return {"html": self.renderer.html(content), "raw": content}
 
     def _guidelines(self, state: StudyState) -> dict[str, Json]:
         html = self.renderer.html(state.guidelines) if state.guidelines.strip() else ""

@@ -4,6 +4,7 @@
 import { ask, Outbox, Refused } from "/static/outbox.js";
 import { markDifferences } from "/static/diff.js";
 import { actionOf } from "/static/keys.js";
+import { Pictures } from "/static/pictures.js";
 
 const at = (id) => document.getElementById(id);
 const study = document.body.dataset.study;
@@ -28,7 +29,12 @@ const page = {
   raw: false,
   diff: false,
   refill: null,
+  blank: false, // the pictures of the duel on the screen cannot be seen yet
 };
+
+const pictures = new Pictures([at("left"), at("right")], (scale) => {
+  if (page.shown) status(fill(say.zoomed, { percent: Math.round(100 * scale) }));
+});
 
 // -- small things kept across reloads ------------------------------------------------------------
 
@@ -104,6 +110,10 @@ function take(view) {
   page.state = page.queue.length ? "voting" : view.state === "done" ? "done" : "waiting";
   page.progress = view.progress;
   page.unseen = outbox.size;
+  // What is shown next is fetched now, and kept by the browser.
+  for (const duel of page.queue.slice(1)) {
+    for (const side of ["left", "right"]) if (duel[side].picture) new Image().src = duel[side].picture;
+  }
   advise(view.advice);
   guide(view.guidelines);
   progress();
@@ -165,12 +175,38 @@ function show() {
 function answers() {
   const duel = page.queue[0];
   if (!duel) return;
+  const seen = duel.left.picture && duel.right.picture;
+  at("duel").classList.toggle("pictures", Boolean(seen));
+  at("zoom").hidden = !seen;
+  for (const action of ["diff", "raw"]) document.querySelector(`[data-do=${action}]`).hidden = Boolean(seen);
   for (const side of ["left", "right"]) {
-    at(side).classList.toggle("raw", page.raw);
-    if (page.raw) at(side).textContent = duel[side].raw;
+    const raw = page.raw && !duel[side].picture;
+    at(side).classList.toggle("raw", raw);
+    if (raw) at(side).textContent = duel[side].raw;
     else setHTML(at(side), duel[side].html);
   }
-  if (page.diff && !markDifferences(at("left"), at("right"))) status(say.diff_long);
+  reveal(duel);
+  if (page.diff && !seen && !markDifferences(at("left"), at("right"))) status(say.diff_long);
+}
+
+// Both pictures appear at the same moment, and the time to vote begins then.
+async function reveal(duel) {
+  const shown = pictures.show();
+  if (!pictures.images.length) return ready(true);
+  ready(false);
+  const late = setTimeout(() => { if (page.shown?.id === duel.id) status(say.loading); }, 300);
+  const both = await shown;
+  clearTimeout(late);
+  if (page.shown?.id !== duel.id) return;
+  if (!both) return alarm(say.picture_lost);
+  if (at("status").textContent === say.loading) status("");
+  page.shown.at = performance.now();
+  ready(true);
+}
+
+function ready(now) {
+  page.blank = !now;
+  at("duel").classList.toggle("blank", !now);
 }
 
 function between() {
@@ -230,6 +266,7 @@ function openComment(wanted) {
 function vote(verdict, reason = null) {
   const duel = page.queue[0];
   if (!duel || page.busy || page.shown?.id !== duel.id) return;
+  if (page.blank && verdict !== "skip") return; // nobody can judge what is not there yet
   const comment = at("comment").value.trim() || null;
   const seconds = Math.round(performance.now() - page.shown.at) / 1000;
   const ballot = { duel_id: duel.id, verdict, key: page.shown.key, seconds, reason, comment };
@@ -302,6 +339,7 @@ async function change(path) {
 }
 
 function toggle(name) {
+  if (pictures.on) return;
   page[name] = !page[name];
   document.querySelector(`[data-do=${name}]`).setAttribute("aria-pressed", String(page[name]));
   status(say[`${name}_${page[name] ? "on" : "off"}`]);
@@ -320,6 +358,7 @@ function act(action, source) {
     vote(action, source?.dataset.reason || null);
   } else if (action === "undo") undo();
   else if (action === "raw" || action === "diff") toggle(action);
+  else if (pictures.act(action)) return;
   else if (action === "comment") comment();
   else if (action === "finish") change("/api/close");
   else if (action === "reopen") change("/api/reopen");

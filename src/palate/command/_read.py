@@ -137,6 +137,7 @@ def best(
 def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     """Print what was learnt, as Markdown."""
     from palate.command._summary import cost_words
+    from palate.provenance import markdown_family, members_json, members_of
     from palate.report import markdown_report
 
     with open_existing(study) as store:
@@ -147,6 +148,8 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
         state.follow(store)
         belief, curve = store.belief(), list(store.belief_curve())
         spent = Spent.on(store.completions())
+        costs = store.response_costs()
+    members = members_of(state, costs)
     if as_json:
         from palate.command._summary import belief_json
 
@@ -173,6 +176,7 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
                 "tokens": spent.tokens,
             },
             "standings": standings,
+            "family": members_json(members),
             "curve": [
                 {"votes": votes, "probability_best": p_best, "candidate": best_id, "beats_seed": win_rate}
                 for votes, p_best, best_id, win_rate in curve
@@ -183,6 +187,8 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     say(clean(f"# {_name(state, study)}\n"))
     known = {**state.withdrawn, **state.candidates}  # a belief may be older than a withdrawal
     say(clean(markdown_report(belief, known, cost=cost_words(spent))).rstrip())
+    if members:
+        say(clean(f"\n{markdown_family(members)}").rstrip())
 
 
 def statistics(

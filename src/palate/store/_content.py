@@ -10,7 +10,14 @@ from palate.store import _schema as tables
 from palate.store._batch import Batch
 from palate.types import Response
 
-__all__ = ["check_response", "find_response", "load_responses", "missing_texts", "save_response"]
+__all__ = [
+    "check_response",
+    "find_response",
+    "load_responses",
+    "missing_texts",
+    "response_costs",
+    "save_response",
+]
 
 _TEXTS = select(tables.text).where(tables.text.c.hash.in_(bindparam("hashes", expanding=True)))
 _PAID = (
@@ -18,6 +25,7 @@ _PAID = (
     .where(tables.response.c.hash.in_(bindparam("hashes", expanding=True)))
     .order_by(tables.response.c.request_key.desc())
 )
+_COSTS = select(tables.response.c.hash, tables.response.c.cost).order_by(tables.response.c.request_key.desc())
 _BY_KEY = select(tables.response).where(tables.response.c.request_key == bindparam("request_key"))
 
 
@@ -93,6 +101,12 @@ def load_responses(connection: Connection, hashes: Collection[str]) -> dict[str,
                 f"no response {address!r} in this study; put it there with put_response first"
             )
     return found
+
+
+def response_costs(connection: Connection) -> dict[str, float | None]:
+    """What each response cost, by hash; of several requests that led there the first counts."""
+    rows = connection.execute(_COSTS)
+    return {row.hash: row.cost for row in rows}
 
 
 def missing_texts(connection: Connection, hashes: Collection[str]) -> list[str]:

@@ -80,6 +80,7 @@ class StudyState:
         inputs: By id, in the order they were added.
         candidates: By id, in the order they were added; the withdrawn ones left out.
         withdrawn: The withdrawn ones, by id.
+        made: All of them, the withdrawn too, by id in the order they were added.
         pairings: Everything a strategy ever asked for, by id.
         duels: Everything that was ever shown, by id.
         failures: ``(candidate, input)`` → why there is no response.
@@ -96,6 +97,7 @@ class StudyState:
         self.inputs: dict[str, Input] = {}
         self.candidates: dict[str, Candidate] = {}
         self.withdrawn: dict[str, Candidate] = {}
+        self.made: dict[str, Candidate] = {}
         self.pairings: dict[str, Pairing] = {}
         self.duels: dict[str, ShownDuel] = {}
         self.failures: dict[tuple[str, str], str] = {}
@@ -183,7 +185,8 @@ class StudyState:
     def _add_candidates(self, event: StoredEvent) -> None:
         for record in event.payload["candidates"]:
             self.withdrawn.pop(record["id"], None)
-            self.candidates.setdefault(record["id"], candidate_of(record))
+            added = self.candidates.setdefault(record["id"], candidate_of(record))
+            self.made.setdefault(record["id"], added)
 
     def _withdraw(self, event: StoredEvent) -> None:
         gone = event.payload["id"]

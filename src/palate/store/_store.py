@@ -30,7 +30,13 @@ from palate.store import _schema as tables
 from palate.store._append import append_events, read_inputs
 from palate.store._batch import Batch, last_link
 from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, save_belief
-from palate.store._content import check_response, find_response, load_responses, save_response
+from palate.store._content import (
+    check_response,
+    find_response,
+    load_responses,
+    response_costs,
+    save_response,
+)
 from palate.store._duels import assign, count_ready, load_duels, one_row, open_rows
 from palate.store._engine import StoreInfo, actual_info, explain, info_for, make_engine, refuse_place
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
@@ -264,6 +270,11 @@ class Store:
         """
         with self.reading() as connection:
             return load_responses(connection, hashes)
+
+    def response_costs(self) -> dict[str, float | None]:
+        """What each response cost in US dollars, by hash, without the responses; ``None`` is unknown."""
+        with self.reading() as connection:
+            return response_costs(connection)
 
     def get_completion(self, key: str) -> Mapping[str, Json] | None:
         """A model's answer that was paid for before, or ``None``."""

@@ -4,6 +4,7 @@ from palate.config._check import check_data
 from palate.config._data import columns_of, load_examples, load_inputs, load_prompts
 from palate.config._diff import diff
 from palate.config._read import parse_config, read_config
+from palate.config._rows import read_rows
 from palate.config._schema import json_schema
 from palate.config._tables import (
     BudgetTable,
@@ -38,4 +39,5 @@ __all__ = [
     "load_prompts",
     "parse_config",
     "read_config",
+    "read_rows",
 ]

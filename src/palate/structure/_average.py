@@ -1,13 +1,13 @@
 """How sure the graph is: an average over graphs, weighted by their evidence, instead of one chosen graph.
 
-    weight(G) ∝ evidence(G) · prior(G),    prior(G) ∝ ρ^|edges| (1 - ρ)^(pairs - |edges|),    ρ = 1 / (V - 1)
+    weight(G) ∝ evidence(G) · ρ^|edges| (1 - ρ)^(pairs - |edges|),   ρ = 1 / max(V - 1, 3)
 
-so that half as many edges as variables are expected. The graphs are those that a climb passes: from the best
-of the nested graphs of :func:`palate.structure.discover`, to the neighbour, one edge more or less, of the
-highest weight, until none is higher; every neighbour that was looked at counts. The function without
-structure, all variables acting together, is in the average with a prior of its own. With few votes many
-graphs explain the log about equally well, and the average falls back on what they share; the more votes, the
-more of the weight is on one graph.
+so that half as many edges as variables are expected, of few variables fewer. The graphs are those that a
+climb passes: from the best of the nested graphs of :func:`palate.structure.discover`, to the neighbour, one
+edge more or less, of the highest weight, until none is higher; every neighbour that was looked at counts. The
+function without structure, all variables acting together, is in the average with a prior of its own. With few
+votes many graphs explain the log about equally well, and the average falls back on what they share; the more
+votes, the more of the weight is on one graph.
 
 Sources: Madigan and Raftery 1994 (averaging over the graphs near the best, "Occam's window"); Barbieri and
 Berger 2004 (the graph of the edges with probability above one half is the best single one for prediction).
@@ -137,7 +137,7 @@ def average_graphs(
     first = discover(log, levels_V, degree=degree)
     seen = _climb(log, first)
     pairs = size * (size - 1) // 2
-    share = 1.0 / max(size - 1, 2)
+    share = _edge_share(size)
     weigh = {
         edges: model.evidence + len(edges) * math.log(share) + (pairs - len(edges)) * math.log1p(-share)
         for edges, model in seen.items()
@@ -162,6 +162,11 @@ def average_graphs(
     return AveragedModel(tuple(models), tuple(share_G.tolist()), probability, everything, first)
 
 
+def _edge_share(size: int) -> float:
+    """ρ, the prior probability of an edge."""
+    return 1.0 / max(size - 1, 3)
+
+
 def _all_pairs(size: int) -> frozenset[Edge]:
     return frozenset((i, j) for i in range(size) for j in range(i + 1, size))
 
@@ -169,7 +174,8 @@ def _all_pairs(size: int) -> frozenset[Edge]:
 def _climb(log: Log, first: Discovery) -> dict[frozenset[Edge], FactoredModel]:
     """Every graph that was looked at on the way up, with its model."""
     levels_V = first.model.form.levels_V
-    penalty = -math.log(max(len(levels_V) - 2, 1))  # log of ρ / (1 - ρ): the price of an edge
+    share = _edge_share(len(levels_V))
+    penalty = math.log(share / (1.0 - share))  # the price of an edge
     seen: dict[frozenset[Edge], FactoredModel] = {}
 
     def look(edges: frozenset[Edge], start: Scale, *, climb: bool) -> FactoredModel:

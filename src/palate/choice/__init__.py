@@ -9,6 +9,7 @@ from palate.choice._acquisition import (
     observe_pair,
     square_root,
     thompson_pair,
+    variance_removed,
     vote_information,
     win_rate,
 )
@@ -141,6 +142,7 @@ __all__ = [
     "thompson_pair",
     "tilted_moments",
     "update_prior",
+    "variance_removed",
     "vote_information",
     "win_rate",
 ]

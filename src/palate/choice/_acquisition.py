@@ -27,6 +27,7 @@ __all__ = [
     "observe_pair",
     "square_root",
     "thompson_pair",
+    "variance_removed",
     "vote_information",
     "win_rate",
 ]
@@ -153,12 +154,27 @@ def observe_pair(belief_mean_N: Array, covariance_NN: Array, i: int, j: int) -> 
     variance = float(along_N[i] - along_N[j])
     if variance <= 0.0:
         return covariance_NN
+    removed = variance_removed(float(belief_mean_N[i] - belief_mean_N[j]), variance)
+    return covariance_NN - np.outer(along_N, along_N) * (removed / variance**2)
+
+
+def variance_removed(mean: float, variance: float) -> float:
+    """By how much a vote on ``d ~ N(mean, variance)`` is expected to lower the variance of d.
+
+        Var(E[d | y]),  P(y = 1 | d) = sigmoid(d)
+
+    Args:
+        mean: Of the difference, in log-odds.
+        variance: Of the difference, > 0.
+
+    Returns:
+        Between 0 and ``variance``.
+    """
     offset_Z = np.sqrt(variance) * _GRID_Z
-    won_Z = sigmoid(float(belief_mean_N[i] - belief_mean_N[j]) + offset_Z) * _GRID_WEIGHT
+    won_Z = sigmoid(mean + offset_Z) * _GRID_WEIGHT
     won, moved = float(won_Z.sum()), float(won_Z @ offset_Z)
     # E[d - m | i wins] = moved / won, and E[d - m] = 0 over both answers.
-    removed = moved**2 / max(won * (1.0 - won), 1e-300)
-    return covariance_NN - np.outer(along_N, along_N) * (min(removed, variance) / variance**2)
+    return min(moved**2 / max(won * (1.0 - won), 1e-300), variance)
 
 
 def expected_best(draw_NS: Array, group_GQ: NDArray[np.int64]) -> Array:

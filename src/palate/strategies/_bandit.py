@@ -8,6 +8,7 @@ equal answers, before and after saving.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast, overload
@@ -26,7 +27,8 @@ from palate.choice import (
 )
 from palate.errors import ConfigError, InputError
 from palate.registry import make
-from palate.strategies._protocol import History, Pair, Pool, Strategy
+from palate.strategies._answer_book import AnswerBook
+from palate.strategies._protocol import Answering, History, Pair, Pool, Strategy
 from palate.strategies._stopping import HeldOut, Outlook, contenders, outlook, stop_advice
 from palate.types import Array, Json, Posterior, Verdict
 
@@ -50,6 +52,7 @@ class _Told:
     judge: str | None
     response_features: tuple[tuple[float, ...], tuple[float, ...]] | None
     strength: str | None
+    answers: Pair  # places among the known responses, -1 where not known
 
 
 class DuelBandit:
@@ -65,6 +68,8 @@ class DuelBandit:
         self._told: list[_Told] = []
         self._history: History | None = None  # of what was told, until more is
         self._asked = 0  # since the last verdict
+        self._book = AnswerBook()
+        self._used = 0  # known responses that the prepared prior rests on
         self._prepared: Any = None
         self._fits: dict[int, Any] = {}
 
@@ -102,6 +107,8 @@ class DuelBandit:
             np.array([0 if t.strength is None else 1 + STRENGTHS.index(t.strength) for t in told], np.int64),
             _codes([t.judge for t in told]),
             _codes([t.input_id for t in told]),
+            np.array([t.answers[0] for t in told], dtype=np.int64),
+            np.array([t.answers[1] for t in told], dtype=np.int64),
         )
 
     @property
@@ -215,7 +222,8 @@ class DuelBandit:
                 ``failed`` are recorded and teach nothing.
             input_id: Which input it was about; recorded.
             judge: Who said it; recorded.
-            response_features: ``(2, R)`` description of the left and the right response; recorded.
+            response_features: ``(2, R)`` description of the left and the right response, as for
+                :meth:`responded`; used if ``input_id`` is given, and recorded.
             strength: How clearly the winner was better: ``slightly``, ``clearly`` or ``much``, if the judge
                 said so; only with ``left`` and ``right``.
 
@@ -230,9 +238,91 @@ class DuelBandit:
             allowed = ", ".join(Verdict)
             raise InputError(f"{verdict!r} is not a verdict; say one of {allowed}") from None
         _check_strength(strength, said)
-        self._told.append(_Told(i, j, said, input_id, judge, _check_responses(response_features), strength))
+        rows = _check_responses(response_features)
+        teaches = int(said.teaches)
+        for row, feature in zip((i, j), rows or (), strict=False):
+            if input_id is not None:
+                self._book.add(row, input_id, feature, self.votes + teaches)
+        answers = (self._book.latest(i, input_id), self._book.latest(j, input_id))
+        self._told.append(_Told(i, j, said, input_id, judge, rows, strength, answers))
         self._asked = 0
         self._history = None
+
+    def responded(self, row: int, input_id: str, feature: ArrayLike) -> None:
+        """Get to know a response, before or without a vote on it.
+
+        Strategies that learn from responses, the default among them, then let a vote teach about every
+        candidate that answers alike, and :meth:`ask_where` picks inputs on which answers differ. What became
+        known is taken in when the strategy next learns everything anew; until then votes on it teach about
+        the candidates only. Other strategies ignore it.
+
+        Args:
+            row: The candidate's.
+            input_id: Which input it responds to.
+            feature: ``(F,)`` description of it, an embedding for instance; equal descriptions mean equal
+                responses.
+
+        Raises:
+            InputError: Not a candidate, or features that are not finite or not of the others' size.
+        """
+        self._book.add(self._check_row(row), input_id, feature, self.votes, len(self._told))
+
+    def ask_where(
+        self,
+        inputs: Sequence[str],
+        *,
+        pending: Sequence[tuple[int, int, str]] = (),
+        among: Sequence[int] | None = None,
+    ) -> tuple[int, int, str]:
+        """Choose what to ask next, and on which input.
+
+        Where both responses are known, the input is the one whose vote is expected to tell most about the
+        two candidates; equal responses are not asked about, and neither is the same question again, while
+        there are others. Inputs on which a response is unknown count as the average of those on which both
+        are known. Among equals it is the input that was asked about the least.
+
+        Args:
+            inputs: At least one.
+            pending: Pairs that were asked, with their inputs, and are not yet answered.
+            among: As for :meth:`ask`.
+
+        Returns:
+            ``(i, j, input_id)`` with i ≠ j.
+
+        Raises:
+            InputError: No inputs, or as for :meth:`ask`.
+        """
+        if not inputs:
+            raise InputError("there are no inputs to ask about; give at least one")
+        i, j = self.ask(pending=[(first, second) for first, second, _ in pending], among=among)
+        return i, j, self.where(i, j, inputs, pending=pending)
+
+    def where(
+        self, i: int, j: int, inputs: Sequence[str], *, pending: Sequence[tuple[int, int, str]] = ()
+    ) -> str:
+        """On which input to compare two candidates; see :meth:`ask_where`."""
+        asked = [(t.first, t.second, t.input_id) for t in self._told] + list(pending)
+        uses = Counter(name for _, _, name in asked)
+        met = {name for first, second, name in asked if {first, second} == {i, j}}
+        value_X = self._told_by(i, j, inputs)
+        rank = [
+            (name not in met and value >= 0.0, value, -uses[name])
+            for name, value in zip(inputs, value_X, strict=True)
+        ]
+        return inputs[max(range(len(inputs)), key=rank.__getitem__)]
+
+    def _told_by(self, i: int, j: int, inputs: Sequence[str]) -> list[float]:
+        """What a vote on each input is expected to tell; -1 where the responses are equal."""
+        answer_2X = np.array([[self._book.latest(row, name) for name in inputs] for row in (i, j)])
+        value_X = np.full(len(inputs), np.nan)
+        if isinstance(self._strategy, Answering):
+            value_X = self._strategy.told_by(self._fitted(self.history), i, j, answer_2X)
+        typical = float(np.nanmean(value_X)) if not np.isnan(value_X).all() else 0.0
+        value_X = np.where(np.isnan(value_X), typical, value_X)
+        for place, (one, other) in enumerate(answer_2X.T.tolist()):
+            if one >= 0 and other >= 0 and self._book.same(one, other):
+                value_X[place] = -1.0
+        return value_X.tolist()
 
     def best(self, *, among: Sequence[int] | None = None) -> int:
         """The candidate to use now, of all or of the rows ``among``."""
@@ -288,6 +378,20 @@ class DuelBandit:
         """How well the votes are foretold by each other, as far as the strategy works it out."""
         return getattr(self._belief(), "held_out", None)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether the belief's uncertainty may be acted upon."""
+        return self._strategy.calibrated
+
+    @property
+    def features(self) -> Array:
+        """The candidates' features, ``(N, D)``, read-only."""
+        return self._feature_ND
+
+    def joint(self, rows: Sequence[int]) -> Gaussian:
+        """The joint belief about some candidates, in log-odds."""
+        return self._belief().among(np.array([self._check_row(row) for row in rows], dtype=np.int64))
+
     def _contest(self, among: Sequence[int] | None) -> tuple[Gaussian, int]:
         """The joint belief about the contenders, and the report's place among them."""
         belief, best = self._belief(), self.best(among=among)
@@ -323,6 +427,7 @@ class DuelBandit:
                 }
                 for told in self._told
             ],
+            "responded": self._book.to_json(),
         }
 
     @classmethod
@@ -347,10 +452,15 @@ class DuelBandit:
         if _fingerprint(feature_ND) != state["features_sha256"]:
             raise InputError("these are not the features that the state was saved with; pass the same array")
         bandit = cls(state["strategy"], feature_ND, state["seed"], state["options"])
-        for told in state["told"]:
-            bandit.tell(told["first"], told["second"], told["verdict"], **{
-                key: told[key] for key in ("input_id", "judge", "response_features", "strength")
-            })  # fmt: skip
+        known = list(state.get("responded", ()))
+        for count, told in enumerate([*state["told"], None]):
+            while known and known[0]["after"] == count:
+                entry = known.pop(0)
+                bandit.responded(entry["row"], entry["input_id"], entry["feature"])
+            if told is not None:
+                bandit.tell(told["first"], told["second"], told["verdict"], **{
+                    key: told[key] for key in ("input_id", "judge", "response_features", "strength")
+                })  # fmt: skip
         for row in state["withdrawn"]:
             bandit.withdraw(row)
         bandit._asked = state["asked"]
@@ -361,13 +471,26 @@ class DuelBandit:
 
     def _fitted(self, history: History) -> Any:  # noqa: ANN401 - each strategy has its own type
         votes = len(history)
-        if self._prepared is None:
-            self._prepared = self._strategy.prepare(self._feature_ND)
+        self._prepare(votes)
         if votes not in self._fits:
             self._fits[votes] = self._strategy.fit(self._prepared, history)
             for old in sorted(self._fits)[:-_KEPT_FITS]:
                 del self._fits[old]
         return self._fits[votes]
+
+    def _prepare(self, votes: int) -> None:
+        """The strategy's work on features, and on the responses that it knew when it last learnt anew."""
+        strategy, used = self._strategy, 0
+        if len(self._book) and isinstance(strategy, Answering):
+            used = self._book.known_at(strategy.answers_since(votes))
+        if self._prepared is not None and used == self._used:
+            return
+        self._used = used
+        self._fits.clear()
+        if used and isinstance(strategy, Answering):
+            self._prepared = strategy.prepare_answers(self._feature_ND, self._book.answers(used))
+        else:
+            self._prepared = strategy.prepare(self._feature_ND)
 
     def _rng(self, purpose: str, count: int) -> np.random.Generator:
         # Draws for p_best and stopping are the same after every vote: curves then move with the belief only.

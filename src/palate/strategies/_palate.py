@@ -23,8 +23,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import Gaussian, Sites, eubo, observe_pair, propagate, site_of, tilted_moments
+from palate.choice import (
+    Gaussian,
+    Sites,
+    eubo,
+    observe_pair,
+    propagate,
+    site_of,
+    tilted_moments,
+    variance_removed,
+)
 from palate.errors import ConfigError
+from palate.strategies._answers import AnsweredPrior, Answers, answered_prior
 from palate.strategies._checks import check_number
 from palate.strategies._habits import SIDE_VARIANCE, Directions, Habits, directions, improve, likelihood
 from palate.strategies._prior import Mixture, Prior, make_prior
@@ -79,13 +89,13 @@ class Believed:
         prior: Of the utilities, for a scale of one.
         scale: Standard deviation of the utilities, in log-odds.
         habits: Of the judges.
-        mean_E: Means of the utilities and of the side offset.
+        mean_E: Means of the utilities, of what votes on known responses are about, and of the side offset.
         variance_E: Their variances.
         held_out: How well the votes up to the last checkpoint are foretold by the others.
     """
 
     history: History = field(repr=False)
-    prior: Prior = field(repr=False)
+    prior: Prior | AnsweredPrior = field(repr=False)
     scale: float
     habits: Habits
     mean_E: Array = field(repr=False)
@@ -101,13 +111,13 @@ class Believed:
     @property
     def mean_N(self) -> Array:
         """Means in log-odds, zero on average over the candidates."""
-        mean_N = self.mean_E[:-1]
+        mean_N = self.mean_E[: self.prior.candidates]
         return mean_N - mean_N.mean()
 
     @property
     def variance_N(self) -> Array:
         """Variance of each utility."""
-        return self.variance_E[:-1]
+        return self.variance_E[: self.prior.candidates]
 
     @property
     def side(self) -> tuple[float, float]:
@@ -116,14 +126,42 @@ class Believed:
 
     def among(self, rows_S: NDArray[np.int64]) -> Gaussian:
         """The joint belief about some of them."""
+        return Gaussian(self.mean_N[rows_S], self._covariance(rows_S))
+
+    def told_by(self, i: int, j: int, answer_2X: NDArray[np.int64]) -> Array:
+        """How much a vote between two known responses is expected to tell about their candidates.
+
+        Args:
+            i: One candidate.
+            j: The other.
+            answer_2X: Places of their responses to X inputs, -1 where unknown.
+
+        Returns:
+            ``(X,)`` expected fall of the variance of ``u_i - u_j``; NaN where a response is unknown.
+        """
+        value_X = np.full(answer_2X.shape[1], np.nan)
+        place_2X = np.stack([self.prior.places(np.full_like(a, -1), a) for a in answer_2X])
+        known_X = (place_2X >= 0).all(axis=0)
+        rows_S = np.concatenate([np.array([i, j]), place_2X[:, known_X].ravel()])
+        covariance_SS = self._covariance(rows_S)
+        contrast_SS = covariance_SS[0] - covariance_SS[1]
+        first_K, second_K = np.arange(2, len(rows_S)).reshape(2, -1)
+        with_K = contrast_SS[first_K] - contrast_SS[second_K]
+        variance_K = np.diag(covariance_SS)[first_K] + np.diag(covariance_SS)[second_K]
+        variance_K = np.maximum(variance_K - 2.0 * covariance_SS[first_K, second_K], 1e-12)
+        mean_K = self.mean_E[rows_S[first_K]] - self.mean_E[rows_S[second_K]]
+        removed_K = [variance_removed(m, v) for m, v in zip(mean_K, variance_K, strict=True)]
+        value_X[known_X] = np.array(removed_K) * (with_K / variance_K) ** 2
+        return value_X
+
+    def _covariance(self, rows_S: NDArray[np.int64]) -> Array:
         half_SK = self.half_SE[:, rows_S]
-        covariance_KK = self.scale**2 * self.prior.between(rows_S, rows_S) - half_SK.T @ half_SK
-        return Gaussian(self.mean_N[rows_S], covariance_KK)
+        return self.scale**2 * self.prior.between(rows_S, rows_S) - half_SK.T @ half_SK
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    prior: Prior
+    prior: Prior | AnsweredPrior
     kept: dict[int, Believed] = field(default_factory=dict[int, Believed])
 
 
@@ -146,6 +184,14 @@ class Palate:
         """The prior, and room to remember the newest fits, which spares work and changes nothing."""
         return _Prepared(make_prior(feature_ND, self.mixture))
 
+    def prepare_answers(self, feature_ND: Array, answers: Answers) -> _Prepared:
+        """The same with what is known of the candidates' responses."""
+        return _Prepared(answered_prior(make_prior(feature_ND, self.mixture), answers))
+
+    def answers_since(self, votes: int) -> int:
+        """The number of votes after which known responses were last taken in."""
+        return palate_checkpoint(votes)
+
     def fit(self, prepared: _Prepared, history: History) -> Believed:
         """Go on from the newest fit of the same votes since the last checkpoint, or start there."""
         votes, checkpoint = len(history), palate_checkpoint(len(history))
@@ -159,7 +205,7 @@ class Palate:
             del kept[old]
         return now
 
-    def _learn(self, prior: Prior, history: History) -> Believed:
+    def _learn(self, prior: Prior | AnsweredPrior, history: History) -> Believed:
         """Scale and habits from the votes, and the belief under them."""
         habits = Habits()
         scale, sites = self._scale(prior, history, habits)
@@ -172,7 +218,9 @@ class Palate:
             scale, sites = self._scale(prior, history, habits)
         return _believe(prior, scale, history, habits, sites)
 
-    def _scale(self, prior: Prior, history: History, habits: Habits) -> tuple[float, Sites | None]:
+    def _scale(
+        self, prior: Prior | AnsweredPrior, history: History, habits: Habits
+    ) -> tuple[float, Sites | None]:
         """The scale's posterior mean, in logarithms, and sites near those of its fit.
 
         Scales are tried upwards and downwards from the prior's centre until they have become impossible.
@@ -199,6 +247,10 @@ class Palate:
                 place += step
         weight_T = np.exp(value_T - value_T.max())
         return float(np.exp(weight_T @ log_T / weight_T.sum())), found[int(value_T.argmax())]
+
+    def told_by(self, fitted: Believed, i: int, j: int, answer_2X: NDArray[np.int64]) -> Array:
+        """See :meth:`Believed.told_by`."""
+        return fitted.told_by(i, j, answer_2X)
 
     def choose(self, fitted: Believed, history: History, pool: Pool, rng: np.random.Generator) -> Pair:
         """The promising pair of largest EUBO once open questions are answered; the likelier winner first."""
@@ -237,7 +289,7 @@ def _promising(fitted: Believed, pool: Pool) -> NDArray[np.int64]:
     """Live candidates of the highest means plus two standard deviations, and those in open pairs."""
     if len(pool) <= _SHORTLIST:
         return np.arange(len(pool))
-    upper_N = fitted.mean_E[:-1] + _OPTIMISM * np.sqrt(fitted.variance_N)
+    upper_N = fitted.mean_N + _OPTIMISM * np.sqrt(fitted.variance_N)
     upper_N = np.where(pool.live_N, upper_N, -np.inf)
     chosen_N = np.zeros(len(pool), dtype=np.bool_)
     chosen_N[np.argpartition(-upper_N, _SHORTLIST)[:_SHORTLIST]] = True
@@ -245,7 +297,7 @@ def _promising(fitted: Believed, pool: Pool) -> NDArray[np.int64]:
     return np.flatnonzero(chosen_N)
 
 
-def _cross(prior: Prior, scale: float, site: Directions) -> Array:
+def _cross(prior: Prior | AnsweredPrior, scale: float, site: Directions) -> Array:
     """Prior covariance of the sites with all utilities and the side offset, ``(S, N + 1)``."""
     size = len(site.first_S)
     cross_SE = np.empty((size, len(prior) + 1))
@@ -257,6 +309,13 @@ def _cross(prior: Prior, scale: float, site: Directions) -> Array:
     return cross_SE
 
 
+def _placed(prior: Prior | AnsweredPrior, history: History) -> History:
+    """The votes with what each is about, a response or a candidate, in place of the candidates."""
+    first_M = prior.places(history.first_M, history.first_answer_M)
+    second_M = prior.places(history.second_M, history.second_answer_M)
+    return replace(history, first_M=first_M, second_M=second_M)
+
+
 def _among_sites(cross_SE: Array, site: Directions) -> Array:
     """Columns of ``cross`` combined as the sites combine the utilities and the offset: ``(S, T)``."""
     return (
@@ -266,9 +325,11 @@ def _among_sites(cross_SE: Array, site: Directions) -> Array:
     )
 
 
-def _problem(prior: Prior, scale: float, history: History, habits: Habits) -> tuple[Directions, Array, Array]:
+def _problem(
+    prior: Prior | AnsweredPrior, scale: float, history: History, habits: Habits
+) -> tuple[Directions, Array, Array]:
     """Sites, their prior covariance, and the side offset's share of it."""
-    site = directions(history, habits)
+    site = directions(_placed(prior, history), habits)
     seen, place_2S = np.unique(np.stack([site.first_S, site.second_S]), return_inverse=True)
     table = scale**2 * prior.between(seen, seen)
     first_S, second_S = place_2S.reshape(2, -1)
@@ -286,7 +347,9 @@ def _dual(kernel_SS: Array, sites: Sites, root_SS: Array) -> Array:
     return sites.pull_S - root_S * cho_solve((root_SS, True), root_S * (kernel_SS @ sites.pull_S))
 
 
-def _believe(prior: Prior, scale: float, history: History, habits: Habits, start: Sites | None) -> Believed:
+def _believe(
+    prior: Prior | AnsweredPrior, scale: float, history: History, habits: Habits, start: Sites | None
+) -> Believed:
     from scipy.linalg import solve_triangular
 
     site, kernel_SS, _ = _problem(prior, scale, history, habits)
@@ -305,7 +368,7 @@ def _believe(prior: Prior, scale: float, history: History, habits: Habits, start
 def _take_in(now: Believed, history: History) -> Believed:
     """One more vote, by the moments that it gives to its own site."""
     last = history.part(slice(-1, None))
-    site = directions(last, now.habits)
+    site = directions(_placed(now.prior, last), now.habits)
     half_SE, along_1E = now.half_SE, _cross(now.prior, now.scale, site)
     along_E = along_1E[0] - _among_sites(half_SE, site)[:, 0] @ half_SE
     variance_1 = np.maximum(_among_sites(along_E[None, :], site)[:, 0], 1e-12)

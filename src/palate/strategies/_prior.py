@@ -55,6 +55,16 @@ class Prior:
         return len(self.feature_ND)
 
     @property
+    def candidates(self) -> int:
+        """How many of the rows are candidates: all."""
+        return len(self)
+
+    def places(self, row_M: NDArray[np.int64], answer_M: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What votes are about: the candidates, as long as nothing is known of their responses."""
+        del answer_M
+        return row_M
+
+    @property
     def variance_N(self) -> Array:
         """Variance of each utility."""
         if self.table_NN is not None:

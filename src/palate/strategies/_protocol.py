@@ -12,12 +12,13 @@ keeps the state and calls it. Array names: ``N`` candidates, ``D`` feature size,
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palate.choice import Utilities
+from palate.strategies._answers import Answers
 from palate.types import Array
 
 __all__ = ["History", "Pair", "Pool", "Strategy", "allowed_pairs", "random_pair"]
@@ -28,6 +29,9 @@ Rows: TypeAlias = NDArray[np.int64]
 
 def _unsaid() -> Rows:
     return np.zeros(0, dtype=np.int64)
+
+
+_UNKNOWN = -1
 
 
 PreparedT = TypeVar("PreparedT")
@@ -46,6 +50,8 @@ class History:
         strength_M: How clearly the winner was better: 0 not said, 1 slightly, 2 clearly, 3 much.
         judge_M: Who voted, as numbers in order of first appearance; one and the same when left out.
         input_M: On which input, as numbers in order of first appearance; one and the same when left out.
+        first_answer_M: Place of the left response among the known ones, -1 where it is not known.
+        second_answer_M: Place of the right one.
     """
 
     first_M: Rows
@@ -55,12 +61,15 @@ class History:
     strength_M: Rows = field(default_factory=_unsaid)
     judge_M: Rows = field(default_factory=_unsaid)
     input_M: Rows = field(default_factory=_unsaid)
+    first_answer_M: Rows = field(default_factory=_unsaid)
+    second_answer_M: Rows = field(default_factory=_unsaid)
 
     def __post_init__(self) -> None:
-        for name in ("bad_M", "strength_M", "judge_M", "input_M"):
+        for name in ("bad_M", "strength_M", "judge_M", "input_M", "first_answer_M", "second_answer_M"):
             said_M = getattr(self, name)
             if len(said_M) == 0:
-                object.__setattr__(self, name, np.zeros(len(self), dtype=said_M.dtype))
+                blank = _UNKNOWN if "answer" in name else 0
+                object.__setattr__(self, name, np.full(len(self), blank, dtype=said_M.dtype))
 
     def __len__(self) -> int:
         return len(self.outcome_M)
@@ -141,6 +150,23 @@ class Strategy(Protocol[PreparedT, FittedT]):
 
     def belief(self, fitted: FittedT) -> Utilities:
         """Utilities in log-odds, zero mean over the candidates."""
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """What a strategy offers beside :class:`Strategy` if it learns from the candidates' responses."""
+
+    def prepare_answers(self, feature_ND: Array, answers: Answers) -> Any:  # noqa: ANN401 - the strategy's own
+        """As ``prepare``, with the known responses."""
+        ...
+
+    def answers_since(self, votes: int) -> int:
+        """The number of votes, up to ``votes``, after which new responses were last taken in."""
+        ...
+
+    def told_by(self, fitted: Any, i: int, j: int, answer_2X: Rows) -> Array:  # noqa: ANN401
+        """What votes between known responses are expected to tell, ``(X,)``; NaN where one is unknown."""
         ...
 
 

@@ -157,7 +157,8 @@ def test_comments_cannot_end_early(tmp_path: Path) -> None:
     """What was left out is told in comments of the study file; a name with line feeds stays one comment."""
     path = config(
         tmp_path,
-        "prompts: ['{{t}}']\nproviders: [openai:m, \"openai:x\\n[model]\\nkind = 'evil'\\u2028\", \"a\\nb\"]\n"
+        "prompts: ['{{t}}']\n"
+        'providers: [openai:m, "openai:x\\n[model]\\nkind = \'evil\'\\u2028", "a\\nb"]\n'
         "tests: [{vars: {t: x}}]",
     )
     made = read_promptfoo(path)

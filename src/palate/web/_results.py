@@ -11,6 +11,16 @@ from palate.models import Spent
 from palate.store import BeliefPoint, StudyState
 from palate.types import Belief, Candidate, Example, Standing, Verdict
 from palate.web._diff import Piece, word_diff
+from palate.web._origins import (
+    ANCESTORS,
+    FAILURES,
+    Ancestor,
+    Failure,
+    Showing,
+    ancestors,
+    failures,
+    showings,
+)
 from palate.web._view import StudyView, candidate_of
 from palate.web._words import Words
 
@@ -56,6 +66,11 @@ class Results:
     given: int
     cost: tuple[str, str]
     file: str
+    showings: Sequence[Showing]
+    failures: Sequence[Failure]
+    more_failures: int
+    family: Sequence[Ancestor]
+    more_family: int
 
 
 def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
@@ -76,6 +91,8 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
     ]
     rows = _rows(belief, state)
     best = next((row for row in rows if row.is_best), None)
+    failed = failures(state)
+    tree = ancestors(view, state, belief.best if belief else None)
     return Results(
         name=view.title,
         belief=belief,
@@ -88,6 +105,11 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
         given=votes.total(),
         cost=_cost(spent, texts),
         file=shlex.quote(str(view.store.path)),
+        showings=showings(view, state, belief, seed_of(state.candidates)) if best else (),
+        failures=failed[:FAILURES],
+        more_failures=max(0, len(failed) - FAILURES),
+        family=tree[:ANCESTORS],
+        more_family=max(0, len(tree) - ANCESTORS),
     )
 
 

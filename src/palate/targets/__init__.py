@@ -7,6 +7,8 @@ from palate.targets._image import ImageTarget
 from palate.targets._instruction import InstructionTarget
 from palate.targets._media import PictureLimits, clean_picture
 from palate.targets._response import ResponseTarget
+from palate.targets._settings import SettingsTarget
+from palate.targets._slots import SlotsTarget
 from palate.targets._template import literal_fill, placeholders
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "InstructionTarget",
     "PictureLimits",
     "ResponseTarget",
+    "SettingsTarget",
+    "SlotsTarget",
     "clean_picture",
     "demonstrations_of",
     "literal_fill",

@@ -13,9 +13,9 @@ import json
 from collections.abc import Mapping, Sequence
 
 from palate.errors import InputError
-from palate.types import Input, Json, Message, canonical_json
+from palate.types import Input, Json, Message
 
-__all__ = ["FURTHER", "MESSAGES", "as_chat", "as_lines", "earlier_turns", "further_turns"]
+__all__ = ["FURTHER", "MESSAGES", "as_lines", "earlier_turns", "further_turns"]
 
 MESSAGES, FURTHER = "messages", "further"
 _MOST_EARLIER, _MOST_FURTHER = 200, 20
@@ -49,11 +49,6 @@ def further_turns(input: Input) -> tuple[str, ...]:
             raise InputError(f"a further turn of input {input.id} is {entry!r}; each is a text")
         said.append(entry)
     return tuple(said)
-
-
-def as_chat(messages: Sequence[Message]) -> str:
-    """A conversation as the content of a response of kind ``chat``."""
-    return canonical_json([{"role": turn.role, "content": turn.content} for turn in messages])
 
 
 def as_lines(messages: Sequence[Message]) -> str:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from palate.errors import ConfigError, InputError, PalateError
+from palate.kinds import chat_content
 from palate.targets._ask import LONGEST_ANSWER, one_line, oversized
-from palate.targets._conversation import as_chat, as_lines, earlier_turns
+from palate.targets._conversation import as_lines, earlier_turns
 from palate.targets._template import literal_fill, placeholders
 from palate.types import Candidate, Input, Lineage, Message, Request, Response
 
@@ -115,7 +116,7 @@ class ResponseTarget:
             return Response("text", "", failed=one_line(error))
         if len(asked) == 1:
             return Response("text", candidate.text, cost=0.0)
-        return Response("chat", as_chat([*asked, Message("assistant", candidate.text)]), cost=0.0)
+        return Response("chat", chat_content([*asked, Message("assistant", candidate.text)]), cost=0.0)
 
     def features_text(self, candidate: Candidate) -> str:
         """The question and the answer, as published."""

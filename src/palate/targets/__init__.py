@@ -1,6 +1,7 @@
 """What is being improved: a candidate is plugged into a target, which answers an input."""
 
 from palate.targets._ask import LONGEST_ANSWER
+from palate.targets._chat import ChatTarget
 from palate.targets._demonstrations import demonstrations_of
 from palate.targets._function import FunctionTarget
 from palate.targets._image import ImageTarget
@@ -13,6 +14,7 @@ from palate.targets._template import literal_fill, placeholders
 
 __all__ = [
     "LONGEST_ANSWER",
+    "ChatTarget",
     "FunctionTarget",
     "ImageTarget",
     "InstructionTarget",

@@ -13,7 +13,7 @@ from typing import ClassVar, final
 
 from palate.errors import ConfigError, InputError, PalateError
 from palate.kinds import chat_content
-from palate.targets._ask import LONGEST_ANSWER, one_line, oversized
+from palate.targets._ask import one_line, oversized
 from palate.targets._conversation import as_lines, earlier_turns
 from palate.targets._template import literal_fill, placeholders
 from palate.types import Candidate, Input, Lineage, Message, Request, Response
@@ -134,8 +134,4 @@ def _fault(candidate: Candidate) -> str | None:
         return f"candidate {candidate.id} has a part {unknown[0]!r}; an answer has only a context"
     if not candidate.text.strip():
         return f"candidate {candidate.id} is an empty answer"
-    return (
-        oversized(candidate.text, f"candidate {candidate.id}")
-        if len(candidate.text) > LONGEST_ANSWER // 4
-        else None
-    )
+    return oversized(candidate.text, f"candidate {candidate.id}")

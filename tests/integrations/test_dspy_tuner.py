@@ -19,7 +19,7 @@ from palate.integrations.dspy._instructions import pool_of, written_instructions
 from palate.integrations.dspy._judges import _printable
 from palate.integrations.dspy._program import instructions_of, program_inputs, shown_output
 from palate.judges import SimulatedJudge
-from palate.store import Store, StudyState, open_store
+from palate.store import EventKind, Store, StudyState, open_store
 from palate.types import Ballot, Candidate, Duel, Lineage, Verdict
 
 KIND = "Answer kindly."
@@ -215,8 +215,9 @@ def opened(store: Store) -> list[Duel]:
     return store.open_duels("me", 1)
 
 
-def test_the_page(tmp_path: Path) -> None:
-    """Voting over HTTP as the page does it; the tuning ends with the last vote that was asked for."""
+@pytest.mark.parametrize("end", ["votes", "done"])
+def test_the_page(tmp_path: Path, end: str) -> None:
+    """The tuning ends with the last vote that was asked for, or when the person is done."""
     link: list[str] = []
     ready = threading.Event()
 
@@ -224,7 +225,9 @@ def test_the_page(tmp_path: Path) -> None:
         link.append(found)
         ready.set()
 
-    tuner = DuelTuner(tmp_path / "s.db", judge=Page(on_ready=on_ready), votes=2, instructions=[KIND, SHORT])
+    votes = 2 if end == "votes" else 99
+    judge = Page(on_ready=on_ready)
+    tuner = DuelTuner(tmp_path / "s.db", judge=judge, votes=votes, instructions=[KIND, SHORT])
     made: list[Any] = []
 
     def compile_() -> None:
@@ -241,6 +244,8 @@ def test_the_page(tmp_path: Path) -> None:
         for number in range(2):
             [duel] = next(found for _ in range(600) if (found := opened(store)))
             store.vote(Ballot(duel.id, Verdict.LEFT, "me", f"key-{number}"))
+        if end == "done":
+            store.append(EventKind.STUDY_CLOSED, {"reason": "done"}, actor="me")
     tuning.join(60)
     assert not tuning.is_alive()
     assert made[0].palate["votes"] == 2

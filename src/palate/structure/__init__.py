@@ -32,6 +32,7 @@ from palate.structure._graph import (
 from palate.structure._kernel import Form, axis_kernel, axis_slope, clique_factors, mean_gradient, order_sums
 from palate.structure._maximise import Maximisable, Tops, best_rows
 from palate.structure._model import FactoredModel, Log, Scale, ScoreLog, VoteLog, fit_model
+from palate.structure._networks import NetworkModel, fit_networks, network_loss
 from palate.structure._stein import MeanHessian, mean_hessian, normal_scores
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Log",
     "Maximisable",
     "MeanHessian",
+    "NetworkModel",
     "Options",
     "Order",
     "Range",
@@ -73,10 +75,12 @@ __all__ = [
     "elimination_order",
     "false_discovery_edges",
     "fit_model",
+    "fit_networks",
     "maximal_cliques",
     "mean_gradient",
     "mean_hessian",
     "neighbours",
+    "network_loss",
     "normal_scores",
     "order_sums",
     "top_edges",

@@ -13,9 +13,8 @@ terms of s variables sum to the elementary symmetric polynomial e_s(k_1, …, k_
 
 Sources: Kuba et al., "Functional graphical models", arXiv 2401.05442, for the sum over cliques; Durrande et
 al. 2013 for centred kernels; Duvenaud et al. 2011, "Additive Gaussian processes", for the symmetric
-polynomials. Changed: arXiv 2401.05442 fits a small network a clique; a Gaussian process has an evidence, by
-which scales and graphs can be chosen, and shrinks what was never seen to nothing (:mod:`._networks` has the
-networks).
+polynomials. Changed: arXiv 2401.05442 fits a small network a clique (:mod:`palate.structure._networks`); a
+Gaussian process has an evidence, by which scales and graphs can be chosen, and shrinks what was never seen.
 """
 
 import math

@@ -24,9 +24,19 @@ from palate.structure._elimination import Factor
 from palate.structure._kernel import Form, clique_factors, mean_gradient, order_sums
 from palate.types import Array
 
-__all__ = ["FactoredModel", "Log", "Scale", "ScoreLog", "VoteLog", "fit_model"]
+__all__ = [
+    "LARGEST_TABLE",
+    "FactoredModel",
+    "Log",
+    "Scale",
+    "ScoreLog",
+    "VoteLog",
+    "check_log",
+    "fit_model",
+    "probability_above",
+]
 
-_LARGEST_TABLE = 2**18
+LARGEST_TABLE = 2**18
 _VARIANCES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _DECAYS = (0.03, 0.1, 0.3, 1.0)
 _LENGTHS = (0.1, 0.2, 0.4, 0.8)
@@ -122,7 +132,7 @@ class FactoredModel:
         None where the table of a clique would have more than 2^18 entries.
         """
         sizes = [math.prod(len(grids[v]) for v in clique) for clique in self.form.cliques]
-        if max(sizes) > _LARGEST_TABLE:
+        if max(sizes) > LARGEST_TABLE:
             return None
         made = clique_factors(
             self.form, self._weight_S, self.log.x_NV, self.alpha_N, grids, self.scale.length
@@ -202,7 +212,7 @@ def fit_model(log: Log, form: Form, *, start: Scale | None = None, climb: bool =
         >>> bool(model.mean(x)[0] > model.mean(x)[1])
         True
     """
-    _check(log, form)
+    check_log(log, form)
     scores = isinstance(log, ScoreLog)
     offset, unit = (float(log.y_N.mean()), float(log.y_N.std())) if isinstance(log, ScoreLog) else (0.0, 1.0)
     sums: dict[float, Array] = {}
@@ -291,7 +301,8 @@ def _weighted(weight_S: Array, sum_SNP: Array) -> Array:
     return np.asarray(np.tensordot(weight_S, sum_SNP, axes=1), dtype=np.float64)
 
 
-def _check(log: Log, form: Form) -> None:
+def check_log(log: Log, form: Form) -> None:
+    """Refuse a log that does not fit the variables, or from which nothing can be learnt."""
     x_NV = log.x_NV
     if x_NV.ndim != 2 or x_NV.shape[1] != form.size or not len(x_NV):
         raise InputError(

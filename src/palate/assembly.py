@@ -5,12 +5,20 @@ answer is paid for once and within the budget, and handed to targets, proposers 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from palate.config import ModelTable, StudyConfig, load_examples, load_inputs, load_prompts
+from palate.config import (
+    GrowthTable,
+    ModelTable,
+    ProposersTable,
+    StudyConfig,
+    load_examples,
+    load_inputs,
+    load_prompts,
+)
 from palate.errors import ConfigError, NotFoundError, PalateError, nearest
 from palate.models import Budget, Ledger, LimitPool, MeteredModel, Spent
-from palate.proposers import own_candidates
+from palate.proposers import FunctionProposer, Gate, MakesCandidates, own_candidates
 from palate.registry import make
 from palate.store import Store
 from palate.targets import FunctionTarget
@@ -37,6 +45,7 @@ class Parts(NamedTuple):
 
     ``target`` is ``None`` for a study that is opened only to be read; ``target_missing`` says why.
     ``target_key`` is the hash of everything but candidate and input that shapes a response.
+    ``growers`` make up to ``most`` candidates while votes come in, which ``gate`` lets in or refuses.
     ``repeatable`` asks for sides and identifiers drawn from ``seed``.
     """
 
@@ -58,6 +67,9 @@ class Parts(NamedTuple):
     ledger: Ledger
     models: tuple[Model, ...]
     judges: Mapping[str, Judge]
+    growers: tuple[tuple[str, Proposer], ...] = ()
+    most: int = 0
+    gate: Gate = Gate()
     repeatable: bool = False
 
     def features_text(self, candidate: Candidate) -> str:
@@ -91,12 +103,16 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         return model
 
     embedder = metered(config.embedding)
-    target, missing, proposers, judges = None, "", (), {}
+    target, missing, proposers, judges, growers, gate = None, "", (), {}, (), Gate()
     try:
         model = metered(config.model) if config.model is not None else None
-        target = _target(config, model)
+        target = _target(config, model, allowed=not reading)
         if not reading:
-            proposers = _proposers(config, target, model, metered)
+            writer = metered(config.proposer_model) if config.proposer_model is not None else model
+            proposers, growers = (
+                _proposers(config, table, target, writer) for table in (config.proposers, config.growth)
+            )
+            gate = _gate(config, target, metered)
             judges = {name: _judge(config, name, model, metered) for name in config.judges}
     except PalateError as error:
         if not reading:
@@ -122,6 +138,9 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         ledger=ledger,
         models=tuple(models),
         judges=judges,
+        growers=tuple(zip(config.growth.use, growers, strict=True)),
+        most=config.growth.most,
+        gate=gate,
     )
 
 
@@ -161,8 +180,9 @@ def _judge(
     return make("judges", table.kind, config.options(table), seed=config.study.seed, **asked)
 
 
-def _target(config: StudyConfig, model: Model | None) -> Target:
-    options, context = config.options(config.target), config.target_context()
+def _target(config: StudyConfig, model: Model | None, *, allowed: bool) -> Target:
+    # Whoever opens a study to go on with it has asked whether what its file names may run.
+    options, context = config.options(config.target), {**config.target_context(), "allowed": allowed}
     return make(
         "targets", config.target.kind, options, **({} if model is None else {"model": model}), **context
     )
@@ -187,21 +207,37 @@ def _own(config: StudyConfig, target: Target, inputs: Sequence[Input]) -> tuple[
 
 
 def _proposers(
-    config: StudyConfig, target: Target, model: Model | None, metered: Callable[[ModelTable], Model]
+    config: StudyConfig, table: ProposersTable | GrowthTable, target: Target, model: Model | None
 ) -> tuple[Proposer, ...]:
-    if config.proposer_model is not None:
-        model = metered(config.proposer_model)
-    elif model is not None and not model.capabilities.generate and config.proposers.use:
+    if config.proposer_model is None and model is not None and not model.capabilities.generate and table.use:
+        where = "proposers" if table is config.proposers else "growth"
         raise ConfigError(
             f"the study's model {model.name!r} cannot write prompts; name one that can as [proposer_model], "
-            "or set [proposers] use = [] to compare your own prompts only"
+            f"or set [{where}] use = [] to compare your own prompts only"
         )
     context = {"demonstrations": config.prompts.demonstrations, "target": target}
     asked = {} if model is None else {"model": model}
     return tuple(
-        make("proposers", name, config.proposer_options(name), **asked, **context)
-        for name in config.proposers.use
+        make("proposers", name, config.proposer_options(name, table), **asked, **context)
+        for name in table.use
     )
+
+
+def _gate(config: StudyConfig, target: Target, metered: Callable[[ModelTable], Model]) -> Gate:
+    judge = None if config.growth.gate is None else metered(config.growth.gate)
+    return Gate(judge, check=target.check)
+
+
+def _grower(given: Proposer | MakesCandidates, place: int) -> tuple[str, Proposer]:
+    """A proposer and a name for it; a plain function becomes one."""
+    if hasattr(given, "propose"):
+        return f"{place}-{type(given).__name__}", cast("Proposer", given)
+    if not callable(given):
+        raise ConfigError(
+            f"proposers has {given!r}; give proposers, or functions (n, known, rng) that return texts"
+        )
+    name = f"{place}-{getattr(given, '__name__', 'function')}"
+    return name, FunctionProposer(given, name)
 
 
 def parts_from_python(
@@ -211,12 +247,13 @@ def parts_from_python(
     target: Target | Callable[[str, str], str] | None = None,
     inputs: Sequence[str | Input] = (),
     candidates: Sequence[str | Candidate] = (),
+    proposers: Sequence[Proposer | MakesCandidates] = (),
     guidelines: str = "",
 ) -> Parts:
     """Build the parts of a study that is made in Python, or that is opened only to be read.
 
     Raises:
-        ConfigError: ``target`` cannot respond.
+        ConfigError: ``target`` cannot respond, or one of ``proposers`` is none.
     """
     if target is None or isinstance(target, Target):
         responder = target
@@ -254,4 +291,7 @@ def parts_from_python(
         ledger=ledger,
         models=(embedder,),
         judges={},
+        growers=tuple(_grower(given, place) for place, given in enumerate(proposers, start=1)),
+        most=GrowthTable().most,
+        gate=Gate() if responder is None else Gate(check=responder.check),
     )

@@ -12,19 +12,23 @@ end for every one of them.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from palate.errors import InputError
 from palate.store import StudyState
-from palate.strategies import DuelBandit, duel_bandit
+from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
 from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
 
 __all__ = ["Learner", "by_context", "seed_of"]
 
+NOTHING: Mapping[str, Array] = MappingProxyType({})
+
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
+KIN = 200  # children and parents that tell how near new children may be
 
 
 def seed_of(candidates: Mapping[str, Candidate]) -> str:
@@ -85,12 +89,16 @@ class Learner:
         """Votes told so far, those that do not teach left out."""
         return 0 if self._bandit is None else self._bandit.votes
 
-    def follow(self, state: StudyState, features: Mapping[str, Array]) -> bool:
+    def follow(
+        self, state: StudyState, features: Mapping[str, Array], answers: Mapping[str, Array] = NOTHING
+    ) -> bool:
         """Catch up with the store.
 
         Args:
             state: The study as stored.
             features: A unit-norm row of size ``D`` by candidate identifier; a candidate without one waits.
+            answers: A row of size ``F`` by hash of a response; a vote on two described responses to an input
+                teaches about every candidate that answers alike.
 
         Returns:
             Whether anything was learnt or forgotten.
@@ -122,7 +130,7 @@ class Learner:
                 for row in range(len(live), len(ids)):
                     self._bandit.withdraw(row)
         for vote in state.votes[len(self._told) :]:
-            self._tell(vote, state)
+            self._tell(vote, state, answers)
             self._told.append(vote.seq)
         return True
 
@@ -209,11 +217,43 @@ class Learner:
             "or more votes are hardly worth it."
         )
 
-    def _tell(self, vote: Vote, state: StudyState) -> None:
+    def worth_of_growing(self, state: StudyState, children: int, clicks: int) -> Exploring | None:
+        """What new candidates are worth against further questions about the present ones.
+
+        Args:
+            state: What was followed last.
+            children: How many are thought of.
+            clicks: Votes that are left.
+
+        Returns:
+            ``None`` where the belief cannot say: the strategy's uncertainty is not calibrated, or candidates
+            are answers to several inputs.
+        """
+        if self._bandit is None or not self._bandit.calibrated or list(self._groups) != [None]:
+            return None
+        index = self._index
+        kin = [
+            (index[parent], index[child.id])
+            for child in state.candidates.values()
+            for parent in child.lineage.parents[:1]
+            if parent in index and child.id in index
+        ]
+        return worth_of_growing(
+            self._bandit, children=children, kin=kin[-KIN:], clicks=clicks, among=self._groups[None]
+        )
+
+    def _tell(self, vote: Vote, state: StudyState, answers: Mapping[str, Array]) -> None:
         left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
         if self._bandit is not None and left is not None and right is not None:
-            self._bandit.tell(left, right, vote.verdict, input_id=vote.input_id, judge=vote.judge)
             known = state.candidates.get(vote.left_candidate) or state.withdrawn[vote.left_candidate]
+            self._bandit.tell(
+                left,
+                right,
+                vote.verdict,
+                input_id=vote.input_id,
+                judge=vote.judge,
+                response_features=None if known.context else _described(vote, state, answers),
+            )
             self._votes[known.context] += vote.verdict.teaches
 
     def _among(self, context: str | None) -> list[int] | None:
@@ -224,6 +264,14 @@ class Learner:
     def _askable(self) -> list[str | None]:
         """The groups in which there is something to compare."""
         return [context for context, rows in self._groups.items() if len(rows) > 1]
+
+
+def _described(vote: Vote, state: StudyState, answers: Mapping[str, Array]) -> list[Array] | None:
+    """What the left and the right response are like; ``None`` unless both are described."""
+    pairing = state.pairings[vote.pairing_id]
+    said = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
+    both = [said[vote.left_candidate], said[vote.right_candidate]]
+    return [answers[hash] for hash in both] if all(hash in answers for hash in both) else None
 
 
 def _shown(state: StudyState) -> Counter[str]:

@@ -5,6 +5,7 @@ store before anybody sees them, and everything else (the features, the belief, t
 computed from them, so a study can be killed at any moment and opened again.
 """
 
+import contextlib
 import math
 import random
 import secrets
@@ -19,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from palate.assembly import Parts, assemble, parts_from_python
-from palate.config import StudyConfig, check_data, diff, read_config
+from palate.config import StudyConfig, check_data, commands_of, diff, read_config
 from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
 from palate.judges import Examination, LanguageModelJudge
 from palate.learner import Learner, by_context, seed_of
 from palate.models import Spent
+from palate.proposers import MakesCandidates
+from palate.proposing import Proposing
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
 from palate.responder import Responder
 from palate.store import (
@@ -47,15 +50,15 @@ from palate.types import (
     Input,
     Json,
     Judge,
-    Known,
     Pairing,
+    Proposer,
     Receipt,
     Standing,
     Target,
     Verdict,
     digest,
 )
-from palate.wording import beside_embedding
+from palate.wording import beside_embedding, wording_features
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,9 +66,8 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 Progress = Callable[[str, int, int], None]
-CHUNK = 4  # proposals are stored every so many: small enough that duels can start, large enough to batch
 FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
-COMPARISONS = 200  # the latest votes that proposers read
+ALIKE = 10**6  # uses of an input on which a pair answers alike
 OUTAGE = 6  # failures in a row after which the model, not the candidate, is to blame
 
 
@@ -85,9 +87,12 @@ class Study:
             parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes
         )
         self._features: dict[str, Array] = {}
+        self._answers: dict[str, Array] = {}  # what voted responses are like, by hash
+        self._judged: set[str] = set()  # pairings whose responses were looked at
         self._lock = threading.RLock()
         self._random = random.Random(digest([parts.seed, store.last_seq()])) if parts.repeatable else None
         self._in_flight: dict[str, tuple[Pairing, Future[bool]]] = {}
+        self._proposing = Proposing(store, lambda: self.parts, self._standings, self._features)
         self._responder = Responder(store, parts.target, parts.target_missing, parts.target_key)
         self._closed = False
 
@@ -100,6 +105,7 @@ class Study:
         *,
         exclusive: bool = False,
         accept_changes: Callable[[list[str]], bool] | None = None,
+        allow_commands: Callable[[str], bool] | None = None,
         repeatable: bool = False,
     ) -> "Study":
         """Open a study from its study file, or from its database.
@@ -109,17 +115,22 @@ class Study:
             exclusive: Take the server lock, as ``palate run`` does; a second holder is refused.
             accept_changes: Asked, with the differences, when the study file is not the one that the
                 database was made with. Without it a changed file is an error that lists them.
+            allow_commands: Asked, with the command in words, when the study file names one that its target
+                runs on this machine. Without it such a file is an error: a file from somebody else could
+                name anything.
             repeatable: Draw the sides and identifiers of duels from the study's seed, for simulated
                 judges and tests; people get unpredictable ones.
 
         Raises:
-            ConfigError: The study file is wrong, or has changed and the change was not accepted.
+            ConfigError: The study file is wrong, or has changed and the change was not accepted, or runs
+                something that was not allowed.
             StoreError: The database cannot be used.
         """
         path = Path(path)
         if path.suffix == ".toml":
             config = read_config(path)
             check_data(config)  # before the database is made: a mistake leaves nothing behind
+            _permit(config, allow_commands)
             store = open_store(config.database_path, exclusive=exclusive)
         else:
             store = open_store(path, create=False, exclusive=exclusive)
@@ -160,6 +171,7 @@ class Study:
         guidelines: str = "",
         strategy: str = "default",
         max_votes: int | None = None,
+        proposers: Sequence[Proposer | MakesCandidates] = (),
         seed: int = 0,
         repeatable: bool = False,
     ) -> "Study":
@@ -173,6 +185,8 @@ class Study:
             guidelines: What raters are told.
             strategy: A registered strategy.
             max_votes: Stop after so many votes.
+            proposers: Make up to 30 new candidates while votes come in, in turns: proposers, or functions
+                ``(n, known, rng)`` that return texts or candidates.
             seed: Of every random draw.
             repeatable: See :meth:`open`.
 
@@ -194,7 +208,13 @@ class Study:
         try:
             python: dict[str, Json] = {"python": True, "strategy": strategy, "seed": seed, "votes": max_votes}
             parts = parts_from_python(
-                store, python, target=target, inputs=inputs, candidates=candidates, guidelines=guidelines
+                store,
+                python,
+                target=target,
+                inputs=inputs,
+                candidates=candidates,
+                proposers=proposers,
+                guidelines=guidelines,
             )
             return cls(store, parts._replace(repeatable=repeatable))._registered()
         except BaseException:
@@ -209,41 +229,31 @@ class Study:
         Resuming in the middle ends with the same candidates: each chunk is a function of the candidates
         already stored and of the seed, and answers that were paid for come from the store.
         """
-        self._engine.run(self._propose(on_progress))
+        self._engine.run(self._proposing.fill(on_progress))
         self._refresh()
 
-    async def _propose(self, on_progress: Progress) -> None:
-        state, empty = StudyState(), 0
-        proposers = self.parts.proposers
-        wanted = self.parts.wanted
-        while proposers:
-            state.follow(self.store)
-            existing = [*state.candidates.values(), *state.withdrawn.values()]
-            on_progress("candidates", min(len(existing), wanted), wanted)
-            n = min(CHUNK, wanted - len(existing))
-            if n <= 0 or empty == len(proposers):
-                return
-            proposer = proposers[(len(existing) // CHUNK + empty) % len(proposers)]
-            rng = np.random.default_rng([self.parts.seed, len(existing), empty])
-            made = await proposer.propose(n, known=self._known(state), rng=rng)
-            empty = 0 if made else empty + 1
-            if made:
-                self._record_candidates(made)
+    def grow(self, *, anyway: bool = False) -> list[Candidate]:
+        """Ask for new candidates, if they are worth more than further questions about the present ones.
 
-    def _known(self, state: StudyState) -> Known:
-        """What proposers may build on."""
+        :meth:`learn_forever` and :meth:`run_judge` do this by themselves; a loop of your own that asks and
+        tells may call it after each vote.
+
+        Args:
+            anyway: Ask whatever it is worth, as long as the study may grow.
+
+        Returns:
+            What joined the study; none if it was not worth it, or the gate refused all.
+        """
+        self._refresh()
         with self._lock:
-            standings = self._learner.standings(self.state)
-        return Known(
-            existing=[*state.candidates.values(), *state.withdrawn.values()],
-            examples=self.parts.examples,
-            inputs=list(state.inputs.values()),
-            standings=standings,
-            comparisons=comparisons(self.store, state, COMPARISONS),
-        )
+            begun = self._proposing.due(self.state, self._learner, anyway=anyway)
+        made = [] if begun is None else self._engine.run(self._proposing.grow(begun))
+        self._refresh()
+        return made
 
-    def _record_candidates(self, made: Sequence[Candidate]) -> None:
-        self.store.append(EventKind.CANDIDATES_ADDED, candidates_payload(made))
+    def _standings(self) -> Mapping[str, Standing]:
+        with self._lock:
+            return self._learner.standings(self.state)
 
     # -- respond ---------------------------------------------------------------------------------
 
@@ -261,13 +271,24 @@ class Study:
             self._in_flight[pairing.id] = (pairing, self._engine.submit(work))
 
     def _pairing(self, first: str, second: str, pending: Sequence[Pairing]) -> Pairing:
-        """Put a pair on its own input, or on the one used the least, by this pair first, ties by the seed."""
+        """Put a pair on its own input, or on the one used the least, by this pair first, ties by the seed.
+
+        An input on which the two are known to answer alike comes last: there is nothing to choose there.
+        """
         context = self.state.candidates[first].context
         pair = {first, second}
         uses = dict.fromkeys(self.state.inputs if context is None else [context], 0)
+        said: dict[str, dict[str, str]] = {}
         for pairing in [*self.state.pairings.values(), *pending]:
             if pairing.input_id in uses:
                 uses[pairing.input_id] += 1 + 1000 * ({pairing.first, pairing.second} == pair)
+                here = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
+                known = said.setdefault(pairing.input_id, {})
+                known.update(
+                    {candidate: here[candidate] for candidate in pair & here.keys() if here[candidate]}
+                )
+        for identifier, known in said.items():
+            uses[identifier] += ALIKE * (known.keys() == pair and len(set(known.values())) == 1)
         ordinal = len(self.state.pairings) + len(pending)
         identity = digest([self.parts.seed, ordinal, first, second, self.state.seq])[:16]
         draw = random.Random(identity)
@@ -346,7 +367,8 @@ class Study:
             self.tell(
                 duel, said.verdict, judge.name, seconds=said.seconds, reason=said.reason, comment=said.comment
             )
-            self._refresh()
+            with contextlib.suppress(BudgetError):
+                self.grow()
             on_vote(done + 1)
         return votes
 
@@ -385,12 +407,15 @@ class Study:
             if can_compare:
                 self._start(self._wanted() - self.store.ready() - len(self._in_flight))
             if proposing is None and (not can_compare or self.store.ready()):
-                proposing = self._engine.submit(self._propose(on_progress))
+                proposing = self._engine.submit(self._proposing.fill(on_progress))
             if proposing is not None and proposing.done() and (error := proposing.exception()):
                 if not can_compare:
                     raise error
                 on_notice(f"no further candidates: {error}")
                 proposing = Future()
+            if proposing is not None and proposing.done() and self.store.ready():
+                with self._lock:
+                    self._proposing.keep_growing(self._engine, self.state, self._learner, on_notice)
             if self._responder.outage >= OUTAGE:
                 on_notice(f"waiting for the model: {self._responder.last_failure}")
                 self._responder.outage = 0
@@ -404,7 +429,8 @@ class Study:
         with self._lock:
             self.state.follow(self.store)
             self._embed()
-            if not self._learner.follow(self.state, self._features):
+            self._describe()
+            if not self._learner.follow(self.state, self._features, self._answers):
                 return False
             if self._can_compare and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))
@@ -423,6 +449,17 @@ class Study:
             embedding_ND = self._engine.run(self.parts.embedder.embed(texts))
             feature_ND = np.hstack([beside_embedding(embedding_ND, texts), self._own_features(new)])
             self._features.update(zip((c.id for c in new), feature_ND, strict=True))
+
+    def _describe(self) -> None:
+        """Describe the texts that were voted on by their wording, which costs no call of a model."""
+        judged = {vote.pairing_id for vote in self.state.votes} - self._judged
+        self._judged |= judged
+        found = (self.state.pairings[identifier] for identifier in judged)
+        hashes = {hash for p in found for hash in (p.first_response, p.second_response)} - set(self._answers)
+        texts = {
+            k: said.content for k, said in self.store.get_responses(hashes).items() if said.kind == "text"
+        }
+        self._answers.update(zip(texts, wording_features(list(texts.values())), strict=True))
 
     def _own_features(self, candidates: Sequence[Candidate]) -> Array:
         """What the target itself says of candidates, beside their text; ``(N, 0)`` for most targets."""
@@ -533,7 +570,7 @@ class Study:
         known = {**self.state.candidates, **self.state.withdrawn}
         own = [candidate for candidate in parts.own if candidate.id not in known]
         if own:
-            self._record_candidates(own)
+            self.store.append(EventKind.CANDIDATES_ADDED, candidates_payload(own))
         self.state.follow(self.store)
         return self
 
@@ -560,6 +597,16 @@ class Study:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _permit(config: StudyConfig, allow: Callable[[str], bool] | None) -> None:
+    """Make sure that a person agreed to what the study file runs on this machine."""
+    command = commands_of(config)
+    if command and not (allow and allow(command)):
+        raise ConfigError(
+            f"{config.path} runs a command on this machine: {command}; if you trust it, allow it with "
+            "--allow-commands (in Python: Study.open(…, allow_commands=lambda command: True))"
+        )
 
 
 def _created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:

@@ -1,6 +1,6 @@
 """The study file: read, checked, explained. Every mistake in it is one line that says what to do."""
 
-from palate.config._check import check_data
+from palate.config._check import check_data, commands_of
 from palate.config._data import columns_of, load_examples, load_inputs, load_prompts
 from palate.config._diff import diff
 from palate.config._read import parse_config, read_config
@@ -9,6 +9,7 @@ from palate.config._schema import json_schema
 from palate.config._tables import (
     BudgetTable,
     ExamplesTable,
+    GrowthTable,
     InputsTable,
     ModelTable,
     PageTable,
@@ -22,6 +23,7 @@ from palate.config._tables import (
 __all__ = [
     "BudgetTable",
     "ExamplesTable",
+    "GrowthTable",
     "InputsTable",
     "ModelTable",
     "PageTable",
@@ -32,6 +34,7 @@ __all__ = [
     "StudyTable",
     "check_data",
     "columns_of",
+    "commands_of",
     "diff",
     "json_schema",
     "load_examples",

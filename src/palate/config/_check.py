@@ -6,16 +6,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 from palate.config._data import load_examples, load_inputs, load_prompts
-from palate.config._tables import ExamplesTable, InputsTable, ModelTable, StudyConfig
-from palate.errors import ConfigError, NotFoundError, nearest
+from palate.config._tables import (
+    ExamplesTable,
+    GrowthTable,
+    InputsTable,
+    ModelTable,
+    ProposersTable,
+    StudyConfig,
+)
+from palate.errors import ConfigError, NotFoundError, PalateError, nearest
 from palate.registry import look_up, make, parts
 from palate.targets import placeholders
-from palate.types import Array, Candidate, Capabilities, Completion, Request, Target
+from palate.types import (
+    Array,
+    Candidate,
+    Capabilities,
+    Completion,
+    Input,
+    Originates,
+    Request,
+    Runs,
+    Target,
+)
 
-__all__ = ["check", "check_data"]
+__all__ = ["check", "check_data", "commands_of"]
 
 # What Palate hands to makers itself; a study file cannot set these.
-_SUPPLIED = frozenset({"model", "demonstrations", "seed_prompt", "features", "seed", "target", "folder"})
+_SUPPLIED = frozenset(
+    {"model", "demonstrations", "seed_prompt", "features", "seed", "target", "folder", "allowed"}
+)
 _SHAPE = ("placement", "template", "temperature", "max_tokens")  # keys of [prompts] that targets may take
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -37,7 +56,8 @@ def check(config: StudyConfig) -> None:
         if part is not None:
             _check_model(table, part)
     _check_strategy(config)
-    _check_proposers(config)
+    _check_proposers(config, config.proposers, "proposers")
+    _check_growth(config)
     _check_judges(config)
 
 
@@ -62,6 +82,28 @@ def check_data(config: StudyConfig) -> None:
             target.check(Candidate.make(prompt), columns)
     except ConfigError as error:
         raise ConfigError(f"{config.path}: [prompts] {error}") from error
+    _check_origin(config, target, inputs, columns)
+
+
+def _check_origin(config: StudyConfig, target: Target, inputs: Sequence[Input], columns: list[str]) -> None:
+    """Check the target's own first candidates, and that there will be enough of them."""
+    try:
+        for candidate in target.origin(inputs) if isinstance(target, Originates) else ():
+            target.check(candidate, columns)
+    except PalateError as error:
+        raise ConfigError(f"{config.path}: [target] {error}") from error
+    each = getattr(look_up("targets", config.target.kind), "fewest_each", 0)
+    if config.study.candidates < each * len(inputs):
+        raise ConfigError(
+            f"{config.path}: [study] candidates is {config.study.candidates}, but {len(inputs)} inputs need at "
+            f"least {each} answers each; set it to {each * len(inputs)} or more, or limit the inputs"
+        )
+
+
+def commands_of(config: StudyConfig) -> str:
+    """What the study's target runs on this machine, for a person who is to allow it; empty for nothing."""
+    target = _target(config)
+    return target.runs if isinstance(target, Runs) else ""
 
 
 def _one_source(table: str, given: InputsTable | ExamplesTable) -> None:
@@ -121,8 +163,9 @@ def _target(config: StudyConfig) -> Target:
 def _check_examples(config: StudyConfig) -> None:
     if config.examples is not None:
         return
-    if "induction" in config.proposers.use:
-        raise ConfigError("[proposers] use has 'induction', which needs the table [examples]; add it")
+    for where, table in (("proposers", config.proposers), ("growth", config.growth)):
+        if "induction" in table.use:
+            raise ConfigError(f"[{where}] use has 'induction', which needs the table [examples]; add it")
     if config.prompts.demonstrations:
         raise ConfigError("[prompts] demonstrations needs the table [examples] to draw from; add it")
 
@@ -147,29 +190,38 @@ def _check_strategy(config: StudyConfig) -> None:
     _check_options("[strategy]", _parameters("strategies", table.name), table.options)
 
 
-def _check_proposers(config: StudyConfig) -> None:
-    names = config.proposers.use
+def _check_proposers(config: StudyConfig, table: ProposersTable | GrowthTable, where: str) -> None:
+    names = table.use
     for name in names:
-        _check_name("proposers", "[proposers] use", name)
+        _check_name("proposers", f"[{where}] use", name)
         if (
             config.model is None
             and config.proposer_model is None
             and "model" in (_signature("proposers", name) or ())
         ):
-            raise ConfigError(f"[proposers] use has {name!r}, which asks a model; add [proposer_model]")
-    for key, value in config.proposers.options.items():
+            raise ConfigError(f"[{where}] use has {name!r}, which asks a model; add [proposer_model]")
+    for key, value in table.options.items():
         if isinstance(value, Mapping):
             if key not in names:
-                raise ConfigError(f"[proposers.{key}]: no such proposer in use; {nearest(key, names)}")
-            _check_options(f"[proposers.{key}]", _parameters("proposers", key), value)
+                raise ConfigError(f"[{where}.{key}]: no such proposer in use; {nearest(key, names)}")
+            _check_options(f"[{where}.{key}]", _parameters("proposers", key), value)
             continue
         for name in names:
             known = _parameters("proposers", name)
             if known is not None and key not in known:
                 raise ConfigError(
-                    f"[proposers] {key}: proposer {name!r} has no such option (one that only "
-                    f"another has goes in a table such as [proposers.rephrase]); {nearest(key, known)}"
+                    f"[{where}] {key}: proposer {name!r} has no such option (one that only "
+                    f"another has goes in a table such as [{where}.{names[0]}]); {nearest(key, known)}"
                 )
+
+
+def _check_growth(config: StudyConfig) -> None:
+    growth = config.growth
+    _check_proposers(config, growth, "growth")
+    if len(set(growth.use)) < len(growth.use):
+        raise ConfigError(f"[growth] use names a proposer twice: {', '.join(growth.use)}; name each once")
+    if growth.gate is not None:
+        _check_model("growth.gate", growth.gate)
 
 
 def _check_judges(config: StudyConfig) -> None:
@@ -224,7 +276,7 @@ class _Nobody:
     """A model that is never asked: it stands in where only the prompt's place is checked."""
 
     name = "nobody"
-    capabilities = Capabilities()
+    capabilities = Capabilities(generate=True, draw=True)
 
     async def generate(self, request: Request) -> Completion:
         raise NotImplementedError

@@ -15,6 +15,7 @@ from palate.registry import look_up, parts
 __all__ = [
     "BudgetTable",
     "ExamplesTable",
+    "GrowthTable",
     "InputsTable",
     "JudgeTable",
     "ModelTable",
@@ -136,7 +137,15 @@ class ExamplesTable(_Table):
     """Use only the first so many rows."""
 
 
-class ProposersTable(_OpenTable):
+class _ProposingTable(_OpenTable):
+    def options_of(self, name: str) -> dict[str, JsonValue]:
+        """Options of one proposer: the shared keys, overruled by the table that bears its name."""
+        shared = {key: value for key, value in self.options.items() if not isinstance(value, dict)}
+        own = self.options.get(name)
+        return {**shared, **(own if isinstance(own, dict) else {})}
+
+
+class ProposersTable(_ProposingTable):
     """Where new candidates come from. Other keys are options of the proposers.
 
     A table named like a proposer (`[proposers.rephrase]`) holds options of that one alone.
@@ -145,11 +154,20 @@ class ProposersTable(_OpenTable):
     use: Texts = ("rephrase",)
     """Which proposers, by name; by default what suits the target: `rephrase`, with examples `induction`."""
 
-    def options_of(self, name: str) -> dict[str, JsonValue]:
-        """Options of one proposer: the shared keys, overruled by the table that bears its name."""
-        shared = {key: value for key, value in self.options.items() if not isinstance(value, dict)}
-        own = self.options.get(name)
-        return {**shared, **(own if isinstance(own, dict) else {})}
+
+class GrowthTable(_ProposingTable):
+    """New candidates while votes come in. Other keys are options of the proposers.
+
+    A table named like a proposer (`[growth.opro]`) holds options of that one alone.
+    """
+
+    use: Texts = ()
+    """Which proposers take turns, by name; `opro`, `critique`, `reflect`, `evoprompt-ga` and `evoprompt-de`
+    learn from the votes. Without any, the candidates stay those that the study began with."""
+    most: Annotated[int, Field(ge=0, le=MAX_CANDIDATES)] = 30
+    """Most candidates that may join."""
+    gate: ModelTable | None = None
+    """A model that compares each new candidate with its parent, in both orders; by default rules alone."""
 
 
 class StrategyTable(_OpenTable):
@@ -203,6 +221,7 @@ class StudyConfig(_Table):
     prompts: PromptsTable = PromptsTable()
     examples: ExamplesTable | None = None
     proposers: ProposersTable = ProposersTable()
+    growth: GrowthTable = GrowthTable()
     strategy: StrategyTable = StrategyTable()
     judges: Annotated[dict[str, JudgeTable], Field(default_factory=dict)]
     """Judges that need no person, by the names that you give them: `[judges.strict]`."""
@@ -279,9 +298,9 @@ class StudyConfig(_Table):
             "folder": str(self.folder),
         }
 
-    def proposer_options(self, name: str) -> dict[str, JsonValue]:
-        """Options of one proposer."""
-        return self._resolved(self.proposers.options_of(name))
+    def proposer_options(self, name: str, table: _ProposingTable) -> dict[str, JsonValue]:
+        """Options of one proposer, of the table that uses it."""
+        return self._resolved(table.options_of(name))
 
     def _resolved(self, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
         found: dict[str, JsonValue] = {}

@@ -19,8 +19,8 @@ from palate.types import Candidate, Known, Lineage
 
 __all__ = ["FunctionProposer", "Made", "MakesCandidates"]
 
-Made: TypeAlias = "Sequence[str | Candidate]"
-MakesCandidates: TypeAlias = "Callable[[int, Known, np.random.Generator], Made | Awaitable[Made]]"
+Made: TypeAlias = Sequence[str | Candidate]
+MakesCandidates: TypeAlias = Callable[[int, Known, np.random.Generator], Made | Awaitable[Made]]
 
 
 @final

@@ -23,7 +23,7 @@ are ours.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, final
 
@@ -109,7 +109,7 @@ class Gate:
     """
 
     judge: Model | None = None
-    check: Callable[[Candidate], None] = lambda candidate: None
+    check: Callable[[Candidate], None] = field(default=lambda candidate: None, repr=False)
     longest: int = 8000
     stretch: float = 8.0
 

@@ -6,6 +6,7 @@ from palate.strategies._bandit import DEFAULT, DuelBandit, duel_bandit
 from palate.strategies._double_ts import DoubleTs, double_ts
 from palate.strategies._ensemble_ts import EnsembleTs, ensemble_ts
 from palate.strategies._gp_eubo import GpEubo, gp_eubo
+from palate.strategies._growing import Exploring, exploring, with_children, worth_of_growing
 from palate.strategies._linear_duel import LinearDuel, linear_ucb
 from palate.strategies._linear_released import LinearReleased, linear_released
 from palate.strategies._neural_duel import NeuralDuel, ndb_ts, ndb_ucb
@@ -29,6 +30,7 @@ __all__ = [
     "DoubleTs",
     "DuelBandit",
     "EnsembleTs",
+    "Exploring",
     "GpEubo",
     "HeldOut",
     "History",
@@ -50,6 +52,7 @@ __all__ = [
     "duel_bandit",
     "ensemble_ts",
     "expected_gain",
+    "exploring",
     "gp_eubo",
     "linear_released",
     "linear_ucb",
@@ -65,4 +68,6 @@ __all__ = [
     "random_memoryless",
     "random_pairs",
     "stop_advice",
+    "with_children",
+    "worth_of_growing",
 ]

@@ -13,6 +13,7 @@ from palate.proposers import Box, Leo, LeoSearch, LeoState
 from palate.proposers._leo_belief import believed_pools, part_of, shares
 from palate.proposers._leo_text import read_prompts
 from palate.registry import make
+from palate.targets import SettingsTarget
 from palate.testing import ProposerContract
 from palate.types import Candidate, Completion, Json, Known, Lineage, Proposer, Request, Standing
 
@@ -426,3 +427,37 @@ def test_the_generator_advances_by_one_number_whatever_happens() -> None:
         lambda: Leo(ScriptedModel("x"), settings=BOUNDS),
     ]
     assert len({after(maker(), n) for maker in makers for n in (0, 1, 5)}) == 1
+
+
+def test_the_order_in_which_settings_are_named_makes_no_new_candidate() -> None:
+    kept: dict[str, Json] = {"top": 5.0, "heat": 0.5}
+    seed = Candidate.make("top = 5.0, heat = 0.5", parts={"settings": kept}, lineage=Lineage("seed"))
+    known = Known((seed,), standings={seed.id: _standing(seed, 0.5)})
+    model = ScriptedModel("0.5, 5", repeat=True)
+    narrow = {"heat": [0.1, 0.9], "top": [1, 9]}
+    assert _propose(Leo(model, settings=narrow), 2, known=known) == []
+
+
+def test_rounding_keeps_settings_inside() -> None:
+    box = {"heat": [0.12345678, 0.12345679], "top": [1, 40]}
+    made = _propose(Leo(ScriptedModel("x"), settings=box), 3)
+    assert all(0.12345678 <= c.parts["settings"]["heat"] <= 0.12345679 for c in made)
+
+
+def test_what_it_makes_is_what_the_settings_target_makes() -> None:
+    parameters = {
+        "voice": ["calm", "loud"],
+        "heat": {"low": 0.0, "high": 2.0},
+        "top": {"low": 1, "high": 40, "integer": True},
+    }
+    target = SettingsTarget(parameters, function=lambda settings, text: f"{settings} {text}")
+    (seed,) = target.origin([])
+    known = Known((seed,), standings={seed.id: _standing(seed, 0.5)})
+    model = ScriptedModel("0.123456, 5.4\n1.5, 39.6", repeat=True)
+    made = _propose(Leo(model, settings=BOUNDS, integers=["top"]), 4, known=known)
+    assert len(made) == 2
+    for candidate in made:
+        target.check(candidate)
+        settings = candidate.parts["settings"]
+        assert isinstance(settings, Mapping)
+        assert candidate == target.combination(settings)

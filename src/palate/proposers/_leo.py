@@ -201,4 +201,6 @@ def _new(candidates: Sequence[Candidate], existing: Sequence[Candidate]) -> list
 
 
 def _identity(candidate: Candidate) -> tuple[str, str]:
-    return likeness(candidate.text) or candidate.text, canonical_json(candidate.parts)
+    # Settings are what they are, in whichever order the text names them.
+    text = "" if "settings" in candidate.parts else likeness(candidate.text) or candidate.text
+    return text, canonical_json(candidate.parts)

@@ -55,8 +55,11 @@ class SettingsForm:
     def candidate(self, row_D: Array, parent: Candidate | None) -> tuple[str, dict[str, Json]]:
         """Text and parts of one row; everything else in the settings is the parent's."""
         kept = {} if parent is None else dict(settings_of(parent))
-        for name, value in zip(self.box.names, row_D.tolist(), strict=True):
-            kept[name] = round(value) if name in self.integers else float(f"{value:.6g}")
+        bounds = zip(self.box.low, self.box.high, strict=True)
+        for name, value, (low, high) in zip(self.box.names, row_D.tolist(), bounds, strict=True):
+            # Six digits may lie a hair outside of bounds that have more.
+            held = min(max(float(f"{value:.6g}"), low), high)
+            kept[name] = round(held) if name in self.integers else held
         parts = {} if parent is None else dict(parent.parts)
         return ", ".join(f"{name} = {value}" for name, value in kept.items()), {**parts, "settings": kept}
 

@@ -46,6 +46,7 @@ __all__ = [
     "Receipt",
     "Request",
     "Response",
+    "Runs",
     "Standing",
     "Target",
     "Usage",
@@ -491,6 +492,16 @@ class Originates(Protocol):
 
     def origin(self, inputs: Sequence[Input]) -> list[Candidate]:
         """What the study starts from, the seed first; may be empty when all candidates are proposed."""
+        ...
+
+
+@runtime_checkable
+class Runs(Protocol):
+    """A target that runs on this machine what a study file names, so that a person must allow it."""
+
+    @property
+    def runs(self) -> str:
+        """What is run, in one line; empty when it is nothing."""
         ...
 
 

@@ -55,6 +55,7 @@ class Options:
     port: int | None = None
     yes: bool = False
     judge_options: tuple[str, ...] = ()
+    allow_commands: bool = False
 
     def again(self, path: Path) -> str:
         """The command that goes on with this run."""
@@ -63,6 +64,8 @@ class Options:
             words += ["--judge", self.judge]
         for option in self.judge_options:
             words += ["--judge-option", option]
+        if self.allow_commands:
+            words.append("--allow-commands")
         return shlex.join([*words, *(["--terminal"] if self.terminal else [])])
 
 
@@ -83,12 +86,16 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Accept a changed study file without asking.")
     ] = False,
+    allow_commands: Annotated[
+        bool,
+        typer.Option("--allow-commands", help="Run the command that the study file names, without asking."),
+    ] = False,
 ) -> None:
     """Run a study: propose prompts, ask which answers are better, learn.
 
     A study that exists is continued. Ctrl-C stops it at any time; nothing is lost.
     """
-    options = Options(judge, votes, terminal, browser, port, yes, tuple(judge_option or ()))
+    options = Options(judge, votes, terminal, browser, port, yes, tuple(judge_option or ()), allow_commands)
     run_study(study, options, session_of(ctx))
 
 
@@ -119,7 +126,13 @@ def run_study(path: Path, options: Options, session: Session) -> None:
         fetch_if_missing()
     person = options.judge == ME
     accept = _asking(options)
-    with Study.open(path, exclusive=True, accept_changes=accept, repeatable=not person) as study:
+    with Study.open(
+        path,
+        exclusive=True,
+        accept_changes=accept,
+        allow_commands=_allowing(options),
+        repeatable=not person,
+    ) as study:
         if not person:
             _judged(study, options, config.budget.votes)
         elif options.terminal:
@@ -156,6 +169,19 @@ def _asking(options: Options) -> Callable[[list[str]], bool]:
         return sys.stdin.isatty() and typer.confirm("Go on with the changes?", default=False, err=True)
 
     return accept
+
+
+def _allowing(options: Options) -> Callable[[str], bool]:
+    """Show what the study file runs on this machine, and ask whether it may."""
+
+    def allow(command: str) -> bool:
+        note("This study runs a command on this machine, with your rights:")
+        note(f"  {one_line(command, 500)}")
+        if options.allow_commands:
+            return True
+        return sys.stdin.isatty() and typer.confirm("Run it?", default=False, err=True)
+
+    return allow
 
 
 def fetch_if_missing() -> None:

@@ -95,8 +95,8 @@ def _check_origin(config: StudyConfig, target: Target, inputs: Sequence[Input], 
     each = getattr(look_up("targets", config.target.kind), "fewest_each", 0)
     if config.study.candidates < each * len(inputs):
         raise ConfigError(
-            f"{config.path}: [study] candidates is {config.study.candidates}, but {len(inputs)} inputs need at "
-            f"least {each} answers each; set it to {each * len(inputs)} or more, or limit the inputs"
+            f"{config.path}: [study] candidates is {config.study.candidates}, but {len(inputs)} inputs need "
+            f"at least {each} answers each; set it to {each * len(inputs)} or more, or limit the inputs"
         )
 
 

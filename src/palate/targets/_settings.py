@@ -71,6 +71,7 @@ class SettingsTarget:
         most_bytes: With more output it is stopped.
         at_once: How many run at the same time.
         folder: Where it runs.
+        allowed: Whether a person agreed that a command, or a function by its name, is run at all.
 
     Raises:
         ConfigError: Both or neither of a command and a function, a parameter that nothing uses, or an option
@@ -91,10 +92,12 @@ class SettingsTarget:
         most_bytes: int = 20_000_000,
         at_once: int = 2,
         folder: str = ".",
+        allowed: bool = True,
     ) -> None:
         self._space = _read_parameters(parameters)
         self._limits = _Limits(seconds, most_bytes, at_once)
         self._folder = Path(folder)
+        self._allowed = allowed
         self._called = function if callable(function) else None
         self._function = function if isinstance(function, str) else None
         self._command = () if command is None else _read_command(command)
@@ -121,6 +124,12 @@ class SettingsTarget:
                     f"the command does not use the parameter {name!r}; write {{{name}}} where its value "
                     "goes, or set stdin = 'json'"
                 )
+
+    def __repr__(self) -> str:
+        return (
+            f"SettingsTarget({dict(self._space.dimensions)!r}, runs={self.runs!r}, stdin={self._stdin!r}, "
+            f"outcome={self._outcome!r}, {self._limits!r}, folder={str(self._folder)!r})"
+        )
 
     @property
     def runs(self) -> str:
@@ -179,7 +188,14 @@ class SettingsTarget:
         Returns:
             The outcome. Whatever goes wrong (it cannot be started, takes too long, ends with another status
             than 0, writes too much or something else than it should) is a response with ``failed`` set.
+
+        Raises:
+            ConfigError: Nobody has agreed to it.
         """
+        if self.runs and not self._allowed:
+            raise ConfigError(
+                f"this study runs {self.runs} and was opened only to be read; open its study file to go on"
+            )
         started = perf_counter()
         try:
             self.check(candidate, input.fields)

@@ -61,6 +61,10 @@ class SlotsTarget:
             model, placement, template, temperature=temperature, max_tokens=max_tokens, seed=seed
         )
 
+    def __repr__(self) -> str:
+        slots = dict(self._space.dimensions)
+        return f"SlotsTarget({slots!r}, layout={self._layout!r}, instruction={self._instruction!r})"
+
     @property
     def sizes(self) -> tuple[int | None, ...]:
         """How many options each slot has."""

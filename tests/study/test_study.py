@@ -12,7 +12,7 @@ from palate.errors import BudgetError, ConfigError, ConflictError, InputError, M
 from palate.judges import SimulatedJudge
 from palate.store import StudyState, open_store
 from palate.study import Study
-from palate.types import Ballot, Verdict
+from palate.types import Ballot, Pairing, Verdict
 
 PROMPTS = [
     "Reply.",
@@ -256,3 +256,21 @@ def test_the_notebook_card_escapes_prompts_and_figures_are_returned(make: Maker)
     assert "<script>" not in study._repr_html_()
     assert study.plot_belief().axes[0].lines[0].get_xdata()[-1] == 6
     assert len(study.plot_standings().axes[0].get_yticklabels()) == 2
+
+
+def test_an_input_on_which_two_answer_alike_comes_last(tmp_path: Path) -> None:
+    with Study.create(
+        target=lambda prompt, text: f"{prompt} {text}",
+        inputs=["dull", "bright"],
+        candidates=["a", "b", "c"],
+        path=tmp_path / "study.db",
+    ) as study:
+        a, b, c = study.state.candidates
+        dull, bright = study.state.inputs
+        opened = [(dull, a, b, "1", "1"), (dull, a, c, "1", "1"), (bright, a, b, "2", "3")]
+        opened += [(bright, a, c, "2", "4"), (bright, b, a, "3", "2")]
+        for number, (place, *rest) in enumerate(opened):
+            study.state.pairings[str(number)] = Pairing(str(number), place, *rest)
+        assert study._pairing(b, c, []).input_id == bright
+        study.state.pairings["1"] = Pairing("1", dull, a, c, "1", "5")
+        assert study._pairing(b, c, []).input_id == dull

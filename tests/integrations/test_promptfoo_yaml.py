@@ -12,10 +12,10 @@ def read(text: str) -> object:
 
 def test_values_are_those_of_the_core_schema() -> None:
     """In YAML 1.1 no is false, 010 is eight and a date is a date; promptfoo's reader knows none of these."""
-    text = (
-        "a: no\nb: on\nc: 2026-11-21\nd: 010\ne: 0x1F\nf: 1e3\ng: .5\nh: ~\ni: True\nj: 12:30\nk: 1_000\nl:"
-    )
+    text = "z: <<\na: no\nb: on\nc: 2026-11-21\nd: 010\n"
+    text += "e: 0x1F\nf: 1e3\ng: .5\nh: ~\ni: True\nj: 12:30\nk: 1_000\nl:"
     assert read(text) == {
+        "z": "<<",
         "a": "no",
         "b": "on",
         "c": "2026-11-21",

@@ -31,14 +31,14 @@ def write(candidate: Candidate, form: str, made: StudyState) -> Json:
 
 def test_a_system_prompt_as_messages() -> None:
     made = state(placement="system", template="As {{tone}}: {{input}}")
-    candidate = Candidate.make("Use {{braces}} and {% x %}.", parts={"demonstrations": []})
+    candidate = Candidate.make("Use {{braces}} and {% x %} #}.", parts={"demonstrations": []})
     assert write(candidate, "openai", made) == [
-        {"role": "system", "content": "Use {{braces}} and {% x %}."},
+        {"role": "system", "content": "Use {{braces}} and {% x %} #}."},
         {"role": "user", "content": "As {{tone}}: {{input}}"},
     ]
     # promptfoo runs templates: braces that are text become templates that print them.
     assert write(candidate, "promptfoo", made) == [
-        {"role": "system", "content": "Use {{ '{{' }}braces}} and {{ '{%' }} x %}."},
+        {"role": "system", "content": "Use {{ '{{' }}braces}} and {{ '{%' }} x %} {{ '#}' }}."},
         {"role": "user", "content": "As {{tone}}: {{input}}"},
     ]
 

@@ -33,7 +33,8 @@ WINNER_FORMATS = ("text", "json", "openai", "promptfoo", "dspy")
 # Private-use characters hold the places of placeholders while everything else is made literal.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _HELD = re.compile(f"{_OPEN}(.*?){_CLOSE}")
-_TAG = re.compile(r"\{([{%#])")
+# The end of a comment is a tag too: outside one, Nunjucks refuses it.
+_TAG = re.compile(r"\{[{%#]|#\}")
 _VARIABLE = re.compile(r"[A-Za-z_$][\w$]*(?:\.\w+)*")
 
 
@@ -146,7 +147,7 @@ def _for_nunjucks(content: str) -> str:
         raise InputError(
             "the prompt begins with 'file://', which promptfoo would take for the name of a file"
         )
-    literal = _TAG.sub(lambda match: "{{ '{" + match[1] + "' }}", content)
+    literal = _TAG.sub(lambda match: "{{ '" + match[0] + "' }}", content)
     for name in _HELD.findall(literal):
         if not _VARIABLE.fullmatch(name):
             raise InputError(

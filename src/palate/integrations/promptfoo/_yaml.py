@@ -90,8 +90,11 @@ def _measure(node: Foreign, sizes: dict[int, int], above: set[int], source: str)
         _check_keys(node, source)
     if node.id != "scalar":
         for child in node.value:
-            for one in child if isinstance(child, tuple) else (child,):
-                size += _measure(one, sizes, above, source)
+            one = child[-1] if isinstance(child, tuple) else child
+            if one.id == "scalar" and one.tag == _TAG + "merge":
+                one.tag = _TAG + "str"  # only a key can ask for a merge
+            size += len(child) - 1 if isinstance(child, tuple) else 0
+            size += _measure(one, sizes, above, source)
     if size > MAX_NODES:
         raise InputError(
             f"{source} expands to more than {MAX_NODES:,} values; give fewer aliases, or a smaller file"

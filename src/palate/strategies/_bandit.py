@@ -528,8 +528,8 @@ def duel_bandit(name: str, features: ArrayLike, seed: int, **options: object) ->
     """Make a learner.
 
     Args:
-        name: A registered strategy: ``gp-eubo``, ``apohf``, ``apohf-released``, ``random``,
-            ``random-memoryless`` or a plug-in's; ``default`` is ``gp-eubo``.
+        name: A registered strategy such as ``gp-eubo``, ``apohf`` or ``random``, or a plug-in's; ``default``
+            is ``palate``.
         features: ``(N, D)`` finite numbers, one row a candidate, N ≥ 2; embeddings of unit norm are expected.
             Rows may repeat.
         seed: Whole number ≥ 0. The same seed and the same verdicts give the same run, bit for bit.

@@ -13,8 +13,9 @@ the choice, not in the belief, make up for the votes that follow (measured, see 
 Moments, not the mode: with a consistent judge Laplace's approximation breaks down where it is needed most,
 see docs/lab-log.md. Scale and habits are learnt anew after each of the first ten votes and then whenever the
 votes have grown by a quarter; in between, a vote is taken in by one exact rank-one step (assumed-density
-filtering), which costs the votes times the candidates and no more. The belief is nevertheless a function of
-the history alone: fitting from nothing starts at the last such checkpoint.
+filtering), which costs the votes times the candidates and no more. Responses that became known, which give
+the votes a prior of their own (_answers.py), are taken in at the same checkpoints. The belief is nevertheless
+a function of what was told alone: fitting from nothing starts at the last such checkpoint.
 """
 
 from collections.abc import Callable, Sequence

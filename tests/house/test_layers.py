@@ -58,6 +58,7 @@ def test_importing_palate_loads_nothing_heavy() -> None:
         ("proposers", set[str]()),
         ("targets", set[str]()),
         ("models", set[str]()),
+        ("policy", set[str]()),
         ("config", set[str]()),
         ("store", {"alembic", "sqlalchemy"}),
         ("command", set[str]()),

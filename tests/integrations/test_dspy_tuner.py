@@ -320,6 +320,15 @@ def test_instructions_that_do_not_fit(tmp_path: Path, instructions: Any, told: s
     assert not (tmp_path / "s.db").exists()
 
 
+def test_instructions_that_change_nothing(tmp_path: Path) -> None:
+    program = dspy.Predict(dspy.Signature("question -> answer", "Be brief."))
+    with pytest.raises(InputError, match="no instruction differs"):
+        DuelTuner(tmp_path / "s.db", instructions=["be  BRIEF", ""]).compile(program, trainset=trainset())
+    writer = DummyLM([{"new_instruction": "Be brief!"}] * 11)
+    with pytest.raises(InputError, match="another prompt_model"):
+        DuelTuner(tmp_path / "t.db", prompt_model=writer).compile(program, trainset=trainset())
+
+
 def test_a_database_belongs_to_one_program(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     with dspy.context(lm=Obedient()):

@@ -15,7 +15,7 @@ import dspy
 import numpy as np
 from dspy.teleprompt import Teleprompter
 
-from palate.errors import ConfigError
+from palate.errors import ConfigError, InputError
 from palate.integrations.dspy._instructions import given_instructions, pool_of, written_instructions
 from palate.integrations.dspy._judges import (
     Decide,
@@ -176,6 +176,11 @@ class DuelTuner(Teleprompter):
             _check_same(study, student, target)
             if self.instructions is None and len(study.state.candidates) + len(study.state.withdrawn) < 2:
                 self._propose(study, student, trainset)
+            if len(study.state.candidates) < 2:
+                raise InputError(
+                    "no instruction differs from those that the program has; give some as instructions=[…], "
+                    "or another prompt_model"
+                )
             self._vote(study, examples)
             return self._tuned(study, student)
 

@@ -155,8 +155,8 @@ def read_rows(answer: str, columns: int) -> list[tuple[float, ...] | None]:
     r"""Read the rows of an answer, in order; ``None`` for each malformed one.
 
     Example:
-        >>> read_rows("var1, var2\n0.5, 1.25\n2. [0.5; see above]\n- (3, -4)", 2)
-        [(0.5, 1.25), None, None, (3.0, -4.0)]
+        >>> read_rows("var1, var2\n0.5, 1.25\n2. [0.5]\n- (3, -4)", 2)
+        [(0.5, 1.25), None, (3.0, -4.0)]
     """
     lines = (line.strip() for line in re.split(r"[\n;]", answer))
     return [_read_row(line, columns) for line in lines if re.search(r"\d", line) and not _is_heading(line)]

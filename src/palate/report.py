@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from palate.errors import MissingExtraError
-from palate.types import Belief, Candidate
+from palate.types import Belief, Candidate, Standing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,25 +42,37 @@ def markdown_report(belief: Belief | None, candidates: Mapping[str, Candidate], 
     if belief is None:
         return f"No votes yet, so nothing is known.\n\nCost so far: {cost}\n"
     best = candidates[belief.best]
-    lines = [
-        "## Best prompt now",
-        "",
-        *(f"> {line}" for line in best.text.splitlines() or [""]),
-        "",
-        f"Votes: {belief.votes}. {belief.reason}",
-        "",
-        f"Cost so far: {cost}",
-        "",
-        "| prompt | beats the seed | 95 % interval | P(best) | duels |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for standing in belief.standings:
+    used = [f"Votes: {belief.votes}. {belief.reason}", "", f"Cost so far: {cost}", ""]
+    if belief.contexts:
+        lines = ["## Best answers now", "", *used]
+        for told in belief.contexts:
+            question, answer = _question(candidates[told.best]), candidates[told.best].text
+            lines += [f"### {label(question or told.input_id)}", "", *_quoted(answer), ""]
+            lines += [*_table(told.standings, candidates, "answer"), ""]
+        return "\n".join(lines).rstrip() + "\n"
+    lines = ["## Best prompt now", "", *_quoted(best.text), "", *used]
+    return "\n".join([*lines, *_table(belief.standings, candidates, "prompt")]) + "\n"
+
+
+def _quoted(text: str) -> list[str]:
+    return [f"> {line}" for line in text.splitlines() or [""]]
+
+
+def _question(answer: Candidate) -> str:
+    """What an answer is to; empty for other candidates."""
+    question = answer.parts.get("question")
+    return question.removeprefix("User: ") if isinstance(question, str) else ""
+
+
+def _table(standings: Sequence[Standing], candidates: Mapping[str, Candidate], word: str) -> list[str]:
+    lines = [f"| {word} | beats the seed | 95 % interval | P(best) | duels |", "|---|--:|--:|--:|--:|"]
+    for standing in standings:
         text = label(candidates[standing.candidate_id].text).replace("|", "\\|")
         lines.append(
             f"| {text} | {standing.mean:.0%} | {standing.low:.0%} – {standing.high:.0%} "
             f"| {standing.p_best:.0%} | {standing.votes} |"
         )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def html_card(name: str, belief: Belief | None, candidates: Mapping[str, Candidate]) -> str:
@@ -73,11 +85,16 @@ def html_card(name: str, belief: Belief | None, candidates: Mapping[str, Candida
         f"<td>{s.p_best:.0%}</td><td>{s.votes}</td></tr>"
         for s in belief.standings
     )
+    best = (
+        ""  # the table has the best answer to each input
+        if belief.contexts
+        else f"<pre style='white-space:pre-wrap'>{escape(candidates[belief.best].text)}</pre>"
+    )
     return (
         f"<div><b>{escape(name)}</b>: {belief.votes} votes, {len(candidates)} candidates. "
         f"{escape(belief.reason)}"
-        f"<pre style='white-space:pre-wrap'>{escape(candidates[belief.best].text)}</pre>"
-        "<table><thead><tr><th style='text-align:left'>prompt</th>"
+        f"{best}<table><thead><tr>"
+        f"<th style='text-align:left'>{'answer' if belief.contexts else 'prompt'}</th>"
         "<th>beats the seed</th><th>95 % interval</th>"
         f"<th>P(best)</th><th>duels</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -87,8 +87,13 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     if learnt < taught:
         say(f"  learnt     from {learnt} of {taught}; palate run learns from the rest")
     if belief is not None and belief.standings and belief.best in state.candidates:
-        say(f"  best       {one_line(state.candidates[belief.best].text)}")
-        say(f"  sure       {percent(belief.standings[0].p_best)}")
+        if belief.contexts:
+            say(f"  best       {len(belief.contexts)} answers, one for each input; see palate best")
+            sure = sum(told.standings[0].p_best for told in belief.contexts) / len(belief.contexts)
+            say(f"  sure       {percent(sure)} on average")
+        else:
+            say(f"  best       {one_line(state.candidates[belief.best].text)}")
+            say(f"  sure       {percent(belief.standings[0].p_best)}")
         say(f"  advice     {clean(belief.reason)}")
     say(f"  state      {'closed: ' + clean(state.closed) if state.closed is not None else 'open'}")
 
@@ -122,9 +127,16 @@ def best(
         raise NotFoundError(
             f"no votes yet, so no prompt of {str(study)!r} is known to be better; vote with: palate run"
         )
-    from palate.integrations import winner_text
+    if belief.contexts:
+        if format_ != "text":
+            raise ConfigError(f"--format {format_} takes a prompt, and these are answers; use --json")
+        from palate.command._summary import answers_text
 
-    text = winner_text(state.candidates[belief.best], state, format_, predictor=predictor)
+        text = answers_text(state, belief)
+    else:
+        from palate.integrations import winner_text
+
+        text = winner_text(state.candidates[belief.best], state, format_, predictor=predictor)
     if output is not None:
         write_text(output, text)
         say(f"Wrote {output}.")

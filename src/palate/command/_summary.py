@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from palate.store import StudyState
     from palate.types import Belief, Candidate, Json
 
-__all__ = ["belief_json", "cost_words", "seed_id", "summary"]
+__all__ = ["answers_text", "belief_json", "cost_words", "seed_id", "summary"]
 
 
 def seed_id(candidates: "Mapping[str, Candidate]") -> str | None:
@@ -38,6 +38,8 @@ def summary(state: "StudyState", belief: "Belief | None", *, cost: str | None = 
     lines: list[str] = []
     if belief is None or not belief.standings or belief.best not in state.candidates:
         lines.append(f"No votes yet, so nothing is known of the {len(state.candidates)} prompts.")
+    elif belief.contexts:
+        lines.extend(_answers(state, belief))
     else:
         lines.extend(_verdict(state, belief))
     if cost is not None:
@@ -63,6 +65,58 @@ def _verdict(state: "StudyState", belief: "Belief") -> list[str]:
     return lines
 
 
+def _answers(state: "StudyState", belief: "Belief") -> list[str]:
+    """The best answer to each input."""
+    lines: list[str] = []
+    for told in belief.contexts:
+        place, first = state.inputs[told.input_id], told.standings[0]
+        if first.candidate_id not in state.candidates:
+            continue  # withdrawn since
+        lines += [f"{one_line(place.text)}", ""]
+        lines += [f"    {line}" for line in clean(state.candidates[first.candidate_id].text).split("\n")]
+        beats = (
+            "it is the first answer itself"
+            if state.candidates[first.candidate_id].lineage.origin == "seed"
+            else f"it beats the first answer in {percent(first.mean)} of duels "
+            f"(95 % interval {percent(first.low)} to {percent(first.high)})"
+        )
+        lines += ["", f"    {percent(first.p_best)} sure that it is the best; {beats}.", ""]
+    lines.append(f"Votes used: {belief.votes}. {clean(belief.reason)}".rstrip())
+    return lines
+
+
+def answers_text(state: "StudyState", belief: "Belief") -> str:
+    """The best answer to each input, under the input as a heading."""
+    known = {**state.withdrawn, **state.candidates}  # a belief may be older than a withdrawal
+    return "\n\n".join(
+        f"# {one_line(state.inputs[told.input_id].text)}\n\n{known[told.best].text}"
+        for told in belief.contexts
+    )
+
+
+def _contexts_json(state: "StudyState", belief: "Belief") -> "list[Json]":
+    told: list[Json] = []
+    for context in belief.contexts:
+        first = context.standings[0]
+        candidate = state.candidates.get(first.candidate_id)
+        group = {c.id: c for c in state.candidates.values() if c.context == context.input_id}
+        seed = seed_id(group)
+        told.append(
+            {
+                "input": context.input_id,
+                "input_text": state.inputs[context.input_id].text,
+                "candidate": first.candidate_id,
+                "answer": None if candidate is None else candidate.text,
+                "probability_best": first.p_best,
+                "beats_seed": first.mean,
+                "interval": [first.low, first.high],
+                "votes": context.votes,
+                "seed_answer": None if seed is None else group[seed].text,
+            }
+        )
+    return told
+
+
 def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json]":
     """The same as data; every key is always there, ``null`` before the first vote."""
     seed = seed_id(state.candidates)
@@ -76,6 +130,7 @@ def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json
         "votes": 0,
         "stop": False,
         "reason": None,
+        "contexts": [],
         "seed_prompt": state.candidates[seed].text if seed is not None else None,
     }
     if belief is None or not belief.standings or belief.best not in state.candidates:
@@ -92,4 +147,5 @@ def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json
         "votes": belief.votes,
         "stop": belief.stop,
         "reason": belief.reason,
+        "contexts": _contexts_json(state, belief),
     }

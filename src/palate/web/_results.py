@@ -24,7 +24,7 @@ from palate.web._origins import (
 from palate.web._view import StudyView, candidate_of
 from palate.web._words import Words
 
-__all__ = ["Curve", "Results", "Row", "results_view"]
+__all__ = ["Answer", "Curve", "Results", "Row", "results_view"]
 
 POINTS = 400  # more than a screen has columns for
 
@@ -40,6 +40,19 @@ class Row(NamedTuple):
     p_best: float
     duels: int
     is_best: bool
+    is_seed: bool
+
+
+class Answer(NamedTuple):
+    """The best answer to one input. Shares are percentages; wins are against that input's first answer."""
+
+    input: str
+    text: str
+    mean: float
+    low: float
+    high: float
+    p_best: float
+    votes: int
     is_seed: bool
 
 
@@ -71,6 +84,7 @@ class Results:
     more_failures: int
     family: Sequence[Ancestor]
     more_family: int
+    answers: Sequence[Answer]
 
 
 def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
@@ -110,6 +124,7 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
         more_failures=max(0, len(failed) - FAILURES),
         family=tree[:ANCESTORS],
         more_family=max(0, len(tree) - ANCESTORS),
+        answers=_answers(belief, state),
     )
 
 
@@ -122,6 +137,28 @@ def _rows(belief: Belief | None, state: StudyState) -> list[Row]:
         candidate = candidate_of(state, standing.candidate_id)
         if candidate is not None:
             found.append(_row(len(found) + 1, candidate, standing, belief.best, seed))
+    return found
+
+
+def _answers(belief: Belief | None, state: StudyState) -> list[Answer]:
+    """The best answer to each input, where candidates are answers."""
+    found: list[Answer] = []
+    for told in belief.contexts if belief else ():
+        first, place = told.standings[0], state.inputs[told.input_id]
+        candidate = candidate_of(state, first.candidate_id)
+        if candidate is not None:
+            found.append(
+                Answer(
+                    input=place.text,
+                    text=candidate.text,
+                    mean=100 * first.mean,
+                    low=100 * first.low,
+                    high=100 * first.high,
+                    p_best=100 * first.p_best,
+                    votes=told.votes,
+                    is_seed=candidate.lineage.origin == "seed",
+                )
+            )
     return found
 
 

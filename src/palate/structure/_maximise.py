@@ -20,7 +20,7 @@ from palate.types import Array
 __all__ = ["Maximisable", "Tops", "best_rows"]
 
 _POINTS = 11
-_TRIES = 40  # grid combinations looked at for each one wanted: neighbours on a grid climb to the same top
+_TRIES = (4, 40)  # grid combinations for each one wanted: neighbours on a grid climb to the same top
 _RESTARTS = 32
 _APART = 0.05  # two tops that are closer in every number, and equal in every option, are one
 
@@ -71,21 +71,31 @@ def best_rows(
         Different combinations, none of them tried; fewer than ``n`` when there are no more.
     """
     grids = domain.grids(points)
-    sizes = [len(grid) for grid in grids]
     numbers_V = np.array([levels == 0 for levels in domain.levels_V], dtype=np.bool_)
     places = [_place(row_V, grids) for row_V in tried_NV]
     # With numbers, a tried combination may lie between grid points: it is compared after the climb.
     without = set(places) if not numbers_V.any() else set[Choice]()
-    wanted = n if not numbers_V.any() else n * _TRIES
     tables = model.factors(grids)
-    if tables is None:
-        choices = _climb_grid(model, grids, wanted, without, places[:8], rng)
-    else:
-        choices = best_choices(tables, sizes, wanted, rng=rng, without=without, starts=places[:8])
+    kept, exact = list[Array](), True
+    for tries in _TRIES if numbers_V.any() else (1,):
+        if tables is None:
+            choices = _climb_grid(model, grids, n * tries, without, places[:8], rng)
+        else:
+            sizes = [len(grid) for grid in grids]
+            choices = best_choices(tables, sizes, n * tries, rng=rng, without=without, starts=places[:8])
+        kept, exact = _different(model, domain, choices, grids, tried_NV)[:n], choices.exact
+        if len(kept) == n or len(choices.found) < n * tries:
+            break
+    return Tops(np.array(kept).reshape(len(kept), len(grids)), exact)
+
+
+def _different(
+    model: Maximisable, domain: Domain, choices: Choices, grids: list[Array], tried_NV: Array
+) -> list[Array]:
+    """The combinations after their climb, each once, without those that were tried."""
+    numbers_V = np.array([levels == 0 for levels in domain.levels_V], dtype=np.bool_)
     kept: list[Array] = []
     for _, choice in choices.found:
-        if len(kept) == n:
-            break
         x_V = np.array([grid[k] for grid, k in zip(grids, choice, strict=True)])
         if numbers_V.any():
             x_V = _climbed(model, domain, x_V)
@@ -93,7 +103,8 @@ def best_rows(
             _alike(x_V, other, numbers_V, _APART) for other in kept
         ):
             kept.append(x_V)
-    return Tops(np.array(kept).reshape(len(kept), len(sizes)), choices.exact)
+    # The climb may change the order of the grid.
+    return sorted(kept, key=lambda x_V: -float(model.mean(x_V[None, :])[0]))
 
 
 def _climb_grid(

@@ -3,6 +3,10 @@
 A failed response is an event; it is shown to nobody and never learnt from. A candidate that fails three
 times while others succeed is withdrawn, because then the candidate is at fault. When everything fails the
 model is at fault, nobody is withdrawn, and ``outage`` counts how long that has lasted.
+
+Where every other response is there already, nothing is left that could succeed, and a prompt that the model
+always refuses or never finishes would be asked for again for ever. So a candidate that never answered is
+withdrawn after six failures too, once others have answered.
 """
 
 import asyncio
@@ -18,6 +22,7 @@ from palate.types import Candidate, Input, Pairing, Response, Target, digest
 __all__ = ["Responder"]
 
 TRIES = 3
+LAST_TRIES = 6  # for a candidate that never answered, when nobody else is asked any more
 
 
 class Responder:
@@ -43,6 +48,7 @@ class Responder:
         self._target_key = target_key
         self._under_way: dict[str, asyncio.Task[Response]] = {}
         self._failures: dict[str, int] = {}
+        self._answered: set[str] = set()
         self._seconds: deque[float] = deque(maxlen=20)
 
     @property
@@ -73,6 +79,7 @@ class Responder:
         key = digest([self._target_key, candidate.id, place.id, place.text])
         stored = self._store.get_response_by_key(key)
         if stored is not None:
+            self._answered.add(candidate.id)
             return stored
         task = self._under_way.get(key)
         if task is None:
@@ -88,19 +95,31 @@ class Responder:
             self._store.put_response(key, response)
             self._seconds.append(time.monotonic() - started)
             self.outage = 0
+            self._answered.add(candidate.id)
             self._failures.pop(candidate.id, None)
-            self._withdraw_failing()
+            for identifier, times in list(self._failures.items()):
+                if times >= TRIES:
+                    self._withdraw(identifier)
         else:
             failure = {"candidate_id": candidate.id, "input_id": place.id, "reason": response.failed}
             self._store.append(EventKind.RESPONSE_FAILED, failure)
             self.outage += 1
             self.last_failure = response.failed
             self._failures[candidate.id] = self._failures.get(candidate.id, 0) + 1
+            if self._failures[candidate.id] >= LAST_TRIES and self._never_answered(candidate.id):
+                self._withdraw(candidate.id)
         return response
 
-    def _withdraw_failing(self) -> None:
-        for identifier, times in list(self._failures.items()):
-            if times >= TRIES:
-                del self._failures[identifier]
-                reason = f"no usable response in {times} tries; the last: {self.last_failure}"
-                self._store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": identifier, "reason": reason})
+    def _never_answered(self, identifier: str) -> bool:
+        """Whether this candidate never answered anything although others did."""
+        if not self._answered:
+            return False
+        for event in self._store.events():  # what was answered before this run began
+            if event.kind is EventKind.PAIRING_OPENED:
+                self._answered |= {event.payload["first"], event.payload["second"]}
+        return identifier not in self._answered
+
+    def _withdraw(self, identifier: str) -> None:
+        times = self._failures.pop(identifier)
+        reason = f"no usable response in {times} tries; the last: {self.last_failure}"
+        self._store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": identifier, "reason": reason})

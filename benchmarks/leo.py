@@ -306,7 +306,7 @@ def keep_others(chosen):
     for row in gather(chosen, chosen.methods):
         rows.append(row)
         if time.monotonic() - kept_at > SAVE_SECONDS:
-            keep(rows, chosen)
+            keep(rows, chosen, drawn=False)
             kept_at = time.monotonic()
     keep(rows, chosen)
 
@@ -319,7 +319,7 @@ async def keep_embedded(chosen):
         keep([row], chosen, cost)
 
 
-def keep(rows, chosen, cost=None):
+def keep(rows, chosen, cost=None, *, drawn=True):
     """Join the runs to those that are kept, print the page, and write it if asked."""
     # Read only now: another run of this script may have written meanwhile.
     path = RESULTS / "leo.json"
@@ -338,7 +338,8 @@ def keep(rows, chosen, cost=None):
     if chosen.write:
         path.write_text(json.dumps(data, separators=(",", ":")) + "\n")
         (RESULTS / "leo.md").write_text(text)
-        plot(data, RESULTS / "leo.png")
+        if drawn:
+            plot(data, RESULTS / "leo.png")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Numbers in a prompt and numbers in an answer: the box, its rows as text, and rows read back.
 
-An answer is read line by line (a semicolon ends a row as well). A row is exactly as many numbers as there
-are variables; a list marker before it and brackets around it are taken off. A line without any digit is no
-row: a heading or a fence. Everything else with a digit in it is malformed. Row ``k`` that is malformed or
-missing falls back to member ``k`` of the pool that it was made from; what lies outside is moved to the bound.
+An answer is read line by line (a semicolon, or a bracket with a comma after it, end a row as well). A row is
+exactly as many numbers as there are variables; a list marker before it and brackets around it are taken off.
+A line without any digit is no row: a heading or a fence. Everything else with a digit in it is malformed. Row
+``k`` that is malformed or missing falls back to member ``k`` of the pool that it was made from; what lies
+outside is moved to the bound.
 
 Source: Brahmachary et al., "Large language model-based evolutionary optimizer: Reasoning with elitism",
 arXiv 2403.02054 (Neurocomputing 622, 2025), section 4.3 and tables 7 to 9. The paper asks for strict rows of
@@ -26,6 +27,7 @@ __all__ = ["Box", "Offspring", "Tally", "read_rows"]
 
 _MARKER = re.compile(r"^(?:\d+\s*[.):]\s+|[-*•]\s+)")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_ENDS = re.compile(r"[\n;]|(?<=[\])])\s*,")
 _DECIMALS = 6
 
 
@@ -158,7 +160,7 @@ def read_rows(answer: str, columns: int) -> list[tuple[float, ...] | None]:
         >>> read_rows("var1, var2\n0.5, 1.25\n2. [0.5]\n- (3, -4)", 2)
         [(0.5, 1.25), None, (3.0, -4.0)]
     """
-    lines = (line.strip() for line in re.split(r"[\n;]", answer))
+    lines = (line.strip() for line in _ENDS.split(answer))
     return [_read_row(line, columns) for line in lines if re.search(r"\d", line) and not _is_heading(line)]
 
 

@@ -44,7 +44,7 @@ from palate.models import Ledger, MeteredModel, transformers_model, wordllama_mo
 from palate.proposers import EvoPromptDe, EvoPromptGa, Gate, Opro
 from palate.strategies import DuelBandit, duel_bandit, worth_of_growing
 from palate.targets import InstructionTarget
-from palate.types import Candidate, Known, Standing
+from palate.types import Candidate, Known, Standing, digest
 from palate.wording import beside_embedding
 
 VOTES, FIRST, MOST, CHUNK, EARLIEST = 60, 30, 30, 4, 10
@@ -116,24 +116,34 @@ def make_children(
     return parents, np.array(children)
 
 
-def pool_part(seeds: int, out: Path) -> None:
-    """All policies in both worlds."""
-    lines = [
-        "| world | policy | found the optimum | win rate lacking | grown |",
-        "|---|---|---|---|---|",
-    ]
+def pool_part(seeds: int, memory: Memory, out: Path, only: str | None) -> None:
+    """All policies in both worlds, or one of them; what was run before is remembered."""
+    rows: list[str] = []
     for world in ("outside", "junk"):
         for policy in ("fixed 60", "fixed 30", "evenly", "at once", "worth"):
-            started = time.monotonic()
-            runs = [pool_study(policy, world, seed) for seed in range(seeds)]
-            lacking, grown = np.array([r[0] for r in runs]), np.mean([r[1] for r in runs])
-            found = lacking <= FOUND
-            lines.append(
-                f"| {world} | {policy} | {found.mean():.2f} ± {found.std() / np.sqrt(seeds):.2f} | "
-                f"{lacking.mean():.3f} ± {lacking.std() / np.sqrt(seeds):.3f} | {grown:.0f} |"
-            )
-            print(lines[-1], f"{time.monotonic() - started:.0f} s", flush=True)
-            write(out, "pool", f"{seeds} seeds; ± one standard error.\n\n" + "\n".join(lines))
+            # What is not grown does not depend on what children are like.
+            lived = "outside" if policy.startswith("fixed") else world
+            runs = []
+            for seed in range(seeds):
+                key = digest(["growth", policy, lived, seed, VOTES, FIRST, MOST, FAR, NOISE, SLOPE])
+                known = memory.get(key)
+                if known is None and only in (None, f"{world}/{policy}"):
+                    known = memory.put(key, pool_study(policy, lived, seed))
+                runs += [] if known is None else [known]
+            if len(runs) == seeds:
+                rows.append(pool_row(world, policy, runs))
+    head = "| world | policy | found the optimum | win rate lacking | grown |\n|---|---|---|---|---|\n"
+    write(out, "pool", f"{seeds} seeds; ± one standard error.\n\n{head}" + "\n".join(rows))
+
+
+def pool_row(world: str, policy: str, runs: Sequence[tuple[float, int]]) -> str:
+    """A line of the table."""
+    lacking, grown = np.array([run[0] for run in runs]), np.mean([run[1] for run in runs])
+    found, root = lacking <= FOUND, np.sqrt(len(runs))
+    return (
+        f"| {world} | {policy} | {found.mean():.2f} ± {found.std() / root:.2f} | "
+        f"{lacking.mean():.3f} ± {lacking.std() / root:.3f} | {grown:.0f} |"
+    )
 
 
 # -- real tasks ------------------------------------------------------------------------------------
@@ -271,9 +281,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "palate-real-run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "growth.md")
     parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--only", default=None, help="one row of the first table, such as junk/worth")
     given = parser.parse_args()
     if given.part == "pool":
-        pool_part(given.seeds or 60, given.out)
+        pool_part(given.seeds or 60, Memory(given.work / "growth.jsonl"), given.out, given.only)
         return
     given.seeds = given.seeds or 3
     asyncio.run(tasks_part(given))

@@ -152,12 +152,13 @@ class Gate:
 
     def by_rules(self, candidate: Candidate, parent: Candidate | None) -> Why | None:
         """The first rule that a candidate breaks, or ``None``."""
-        text, before = candidate.text, parent.text if parent else ""
-        if len(text) > self.longest or (before and len(text) > self.stretch * len(before) + _SPARE):
+        text = candidate.text
+        before = parent.text if parent else text
+        if len(text) > self.longest or len(text) > self.stretch * len(before) + _SPARE:
             return Why.LONG
-        if set(_PLACEHOLDER.findall(text)) != set(_PLACEHOLDER.findall(before)) and parent is not None:
+        if set(_PLACEHOLDER.findall(text)) != set(_PLACEHOLDER.findall(before)):
             return Why.PLACEHOLDERS
-        if not usable(text, longest=self.longest, parent=before if parent else text):
+        if _letters(text) < 3 <= _letters(before) or not usable(text, longest=self.longest, parent=before):
             return Why.EMPTY
         if _speaks_of_making(text, before):
             return Why.META
@@ -193,6 +194,11 @@ async def _verdict(judge: Model, a: str, b: str) -> str | None:
     answer = await judge.generate(Request((Message("user", text),), temperature=0.0, max_tokens=8))
     word = answer.text.strip().strip(".\"'*`").upper()
     return word if word in _WORDS else None
+
+
+def _letters(text: str) -> int:
+    """How many letters stand outside placeholders."""
+    return sum(letter.isalpha() for letter in _PLACEHOLDER.sub("", text))
 
 
 def _speaks_of_making(text: str, before: str) -> bool:

@@ -47,7 +47,7 @@ WORTH = 0.002  # in win rate; below the stop rule's 0.005, because no person's t
 _SHRUNK = 4  # children that would have to be there for half of what they show to be believed
 _CONTENDERS = 64  # candidates that more questions are thought of
 _SAMPLE = 256  # candidates whose nearest neighbour is looked for
-_HORIZON = 40  # clicks that are planned ahead at most; the work grows with them
+_HORIZON = 20  # clicks that are planned ahead at most, as by the stop rule; the work grows with them
 
 
 class Exploring(NamedTuple):
@@ -115,7 +115,7 @@ def exploring(
         parents: Rows that would have a child each.
         likeness: Prior correlation of a child with its parent, in [0, 1].
         variance: Prior variance of a utility.
-        clicks: Votes that are left, ≥ 0; more than 40 count as 40.
+        clicks: Votes that are left, ≥ 0; more than 20 count as 20.
         drift: What children have beyond their parents' share, in log-odds.
         seed: Of the possible answers; both values see the same ones.
     """

@@ -6,11 +6,13 @@ Like the page it meets the learner in the store only: it shows what is open ther
 import secrets
 import threading
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from palate.command._keys import Keys
 from palate.command._say import clean, percent
-from palate.types import Ballot, Duel, Verdict
+from palate.types import Ballot, Duel, Response, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,6 +94,7 @@ class VotingTerminal:
         self._limit = limit
         self._state: StudyState = StudyState()
         self._comment: str | None = None
+        self._folder = Path()
 
     def run(self) -> int:
         """Show duels until the person quits, the votes are used up, or ``stop`` is set.
@@ -99,6 +102,12 @@ class VotingTerminal:
         Returns:
             How many votes were given and not undone.
         """
+        # For pictures; only its owner can look into it.
+        with TemporaryDirectory(prefix="palate-") as folder:
+            self._folder = Path(folder)
+            return self._run()
+
+    def _run(self) -> int:
         given = 0
         self._console.print(_HINT, style="dim")
         while self._limit is None or given < self._limit:
@@ -192,6 +201,22 @@ class VotingTerminal:
         sure = f" · {percent(belief.standings[0].p_best)} sure of the best"
         return f"{counted}{sure}{f' · {clean(belief.reason)}' if belief.stop else ''}"
 
+    def _shown(self, response: Response, side: str) -> str:
+        """A response as text; a picture as its size and a file to open, which no name tells apart."""
+        from palate.errors import InputError
+        from palate.kinds import read_picture, readable
+
+        if response.kind not in ("image", "plot"):
+            return readable(response)
+        try:
+            picture = read_picture(response.content)
+        except InputError as error:
+            return f"[{error}]"
+        file = self._folder / f"{side}.{picture.media_type.partition('/')[2]}"
+        file.write_bytes(picture.data)
+        hint = "A terminal shows no pictures: open this file, or vote on the page."
+        return f"{readable(response)}\n{file}\n{hint}"
+
     def _draw(self, duel: Duel) -> None:
         from rich.panel import Panel
         from rich.table import Table
@@ -202,7 +227,10 @@ class VotingTerminal:
             return Panel(Text(clean(content)), title=title, title_align="left")
 
         self._console.print(panel("Question", duel.input.text))
-        left, right = panel("A  (1)", duel.left.content), panel("B  (2)", duel.right.content)
+        left, right = (
+            panel("A  (1)", self._shown(duel.left, "A")),
+            panel("B  (2)", self._shown(duel.right, "B")),
+        )
         if self._console.width < NARROW:
             self._console.print(left, right)
             return

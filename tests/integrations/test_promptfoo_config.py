@@ -91,9 +91,9 @@ def test_one_file_holds_several_prompts(tmp_path: Path) -> None:
         tmp_path,
         "prompts: [file://prompts/all.txt, 'prompts/*.md']\ntests: [{vars: {x: 1}}]",
         prompts__all_txt="One {{x}}\r\nmore\r\n---\r\n\n  ---  \nTwo --- {{x}}\n",
-        prompts__b_md="Three\n---\n{{x}}",
+        prompts__b_md="Three\n---\n{{x}}\n",
     )
-    assert requests(made, tmp_path) == [user("One 1\nmore"), user("Two --- 1"), user("Three\n---\n1")]
+    assert requests(made, tmp_path) == [user("One 1\nmore"), user("Two --- 1"), user("Three\n---\n1\n")]
 
 
 @pytest.mark.parametrize(

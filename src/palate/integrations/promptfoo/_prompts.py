@@ -169,7 +169,7 @@ def _column(path: Path, folder: Folder) -> list[str]:
 
 def _prompt(text: str, source: str) -> Prompt:
     """A text prompt, or the conversation that a text spells out as JSON."""
-    messages: tuple[Message, ...] = (Message("user", text.strip("\n")),)
+    messages: tuple[Message, ...] = (Message("user", text),)
     if text.lstrip().startswith("["):
         try:
             spelt = json.loads(text)

@@ -111,6 +111,7 @@ class _Head(torch.autograd.Function):
             value_T[part] = value_C
             if slope_TD is not None and slope_CV is not None:
                 slope_TD[part] = slope_CV.to(weight_VD.dtype) @ weight_VD
+            del slope_CV  # or it would live beside the next slice
         ctx.rule, ctx.chunk = rule, chunk
         if ctx.again:
             ctx.save_for_backward(hidden_TD, weight_VD, bias_V)
@@ -144,6 +145,7 @@ class _Head(torch.autograd.Function):
                 hidden_grad[part] = slope_CV @ weight_VD
             if weight_grad is not None:
                 _add_product(weight_grad, slope_CV, hidden_TD[part])
+            del slope_CV
         narrow = weight_VD.dtype
         return (
             hidden_grad,

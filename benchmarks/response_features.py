@@ -3,9 +3,9 @@
 Six tasks with 160 prompts and the real responses of a small model to 20 inputs (prompt_responses). Votes
 are about single responses: a simulated rater prefers the one that scores better, with log-odds of --slope
 times the difference, in standard deviations of the scores of one input. Equal scores are called a tie, or
-decided by a coin. Each study votes on 14 of the inputs, drawn by its seed. The figure is the report's true mean
-score, as a share of the way from the average candidate to the best: over all 20 inputs, and over the 6 that
-nobody voted on.
+decided by a coin. Each study votes on 14 of the inputs, drawn by its seed. The figure is the report's true
+mean score, as a share of the way from the average candidate to the best: over all 20 inputs, and over the 6
+that nobody voted on.
 
     prompts          the default strategy told nothing of responses; inputs in turn
     different        the same; of the inputs on which responses differ, the least used
@@ -24,6 +24,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shlex
 import sys
 import time
 import zlib
@@ -79,10 +80,12 @@ def _question(variant: str, bandit: DuelBandit, inputs: list[str], uses: dict, k
 
 def play(unit: tuple) -> dict:
     """One study: the share of the way at each checkpoint, over all inputs and over those not voted on."""
-    variant, task, seed, equal, slope, votes, voted_inputs = unit
-    score_NX, prompt_ND, response_NXF, kind_NX = _problem(task)
+    variant, task, seed, equal, slope, votes, voted_inputs, *candidates = unit
+    table = _problem(task)
     rng = np.random.default_rng([seed, zlib.crc32(task.encode())])
-    order = rng.permutation(score_NX.shape[1])
+    order = rng.permutation(table[0].shape[1])
+    some_N = rng.permutation(len(table[0]))[: candidates[0]] if candidates else np.arange(len(table[0]))
+    score_NX, prompt_ND, response_NXF, kind_NX = (part[some_N] for part in table)
     inputs = [str(x) for x in np.sort(order[:voted_inputs])]
     truths = [score_NX.mean(axis=1), score_NX[:, order[voted_inputs:]].mean(axis=1)]
     spread = float(np.sqrt(score_NX.var(axis=0).mean()))
@@ -141,15 +144,15 @@ def table(done: dict[str, dict], chosen: argparse.Namespace, tasks: list[str], e
     points = [c for c in CHECKPOINTS if c <= chosen.votes]
 
     def studies(variant: str) -> list[dict]:
-        fixed = (equal, chosen.slope, chosen.votes, chosen.inputs)
+        fixed = (equal, chosen.slope, chosen.votes, chosen.inputs, *chosen.candidates)
         return [done["|".join(map(str, (variant, task, seed, *fixed)))]
                 for task in tasks for seed in range(chosen.seeds)]  # fmt: skip
 
     base = np.array([row["found"] for row in studies("prompts")])
     lines = [
         f"## Equal scores: {equal}", "",
-        "| told | " + " | ".join(map(str, points)) + " | inputs not voted on, at the end | ahead of *prompts* "
-        "at the end | equal scores | ms |", "|---|" + "--:|" * (len(points) + 4),
+        "| told | " + " | ".join(map(str, points)) + " | inputs not voted on, at the end | ahead of "
+        "*prompts* at the end | equal scores | ms |", "|---|" + "--:|" * (len(points) + 4),
     ]  # fmt: skip
     for variant in chosen.variants:
         rows = studies(variant)
@@ -174,6 +177,9 @@ def main() -> None:
     parser.add_argument("--votes", type=int, default=100)
     parser.add_argument("--slope", type=float, default=2.0)
     parser.add_argument("--inputs", type=int, default=VOTED_INPUTS, help="inputs that are voted on")
+    parser.add_argument(
+        "--candidates", nargs=1, type=int, default=[], help="of the 160, drawn by the seed; all if left out"
+    )
     parser.add_argument("--equal", nargs="+", choices=("tie", "coin"), default=["tie", "coin"])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--tasks", nargs="+", default=None)
@@ -181,14 +187,15 @@ def main() -> None:
     parser.add_argument(
         "--cache", type=Path, default=Path.home() / ".cache" / "palate" / "response_features.jsonl"
     )
-    parser.add_argument("--write", action="store_true", help="write results/response_features.md")
+    parser.add_argument("--name", default="response_features", help="of the file under --write")
+    parser.add_argument("--write", action="store_true", help="write Markdown to results/")
     chosen = parser.parse_args()
     if not DATA.is_dir():
         raise SystemExit(f"{DATA} is not there; the benchmark needs the tables of responses")
     tasks = chosen.tasks or sorted(path.name.split(".")[0] for path in DATA.glob("*.json.gz"))
     chosen.variants = list(dict.fromkeys(["prompts", *chosen.variants]))
     wanted = [
-        (variant, task, seed, equal, chosen.slope, chosen.votes, chosen.inputs)
+        (variant, task, seed, equal, chosen.slope, chosen.votes, chosen.inputs, *chosen.candidates)
         for seed in range(chosen.seeds)
         for task in tasks
         for equal in chosen.equal
@@ -198,17 +205,18 @@ def main() -> None:
     kept = [a for k, a in enumerate(sys.argv[1:]) if not {"--cache", "--jobs"} & {a, sys.argv[max(k, 1)]}]
     lines = [
         "# What knowing responses is worth", "",
-        f"`python benchmarks/response_features.py {' '.join(kept)}`".replace(" `", "`"), "",
+        f"`python benchmarks/response_features.py {shlex.join(kept)}`".replace(" `", "`"), "",
         f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}; {len(tasks)} "
-        f"tasks, {chosen.seeds} seeds each, slope {chosen.slope:g}, votes on {chosen.inputs} inputs. Share of "
-        "the way from the average to the best candidate, with 95 % intervals over studies.", "",
+        f"tasks, {chosen.seeds} seeds each, slope {chosen.slope:g}, votes on {chosen.inputs} inputs, "
+        f"{(*chosen.candidates, 160)[0]} candidates. Share of the way from the average to "
+        "the best candidate, with 95 % intervals over studies.", "",
     ]  # fmt: skip
     for equal in chosen.equal:
         lines += table(done, chosen, tasks, equal)
     text = "\n".join(lines)
     print(text)
     if chosen.write:
-        (HERE / "results" / "response_features.md").write_text(text)
+        (HERE / "results" / f"{chosen.name}.md").write_text(text)
 
 
 if __name__ == "__main__":

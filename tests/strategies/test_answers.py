@@ -70,7 +70,8 @@ def test_an_oddity_is_no_more_promising_than_others() -> None:
 
 def test_too_little_known_changes_nothing() -> None:
     prior, answers = some_answers(4, 3)
-    assert answered_prior(prior, answers.first(1)) is prior
+    assert answered_prior(prior, answers.first(9)) is prior  # one candidate of four has answered nothing
+    assert answered_prior(prior, answers.first(10)) is not prior
     large = make_prior(np.random.default_rng(0).standard_normal((1100, 3)), Mixture())
     assert answered_prior(large, answers) is large
 

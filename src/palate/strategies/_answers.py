@@ -10,7 +10,9 @@ teaches about every candidate that answers alike, most of all on the same input.
 candidates whose responses are peculiar, or always the same, from seeming the most promising: without it they
 have the largest variance, and they are asked about over and over (measured, see docs/lab-log.md). ``t`` is
 such that differences between single responses, which are what people judge, keep the scale that differences
-between candidates have where no response is known. Candidates without known responses have ``u = t g``.
+between candidates have where no response is known. Candidates without known responses have ``u = t g``; while
+they are more than one in ten, responses are left alone: learning about some candidates by their responses and
+about the others by their prompts only did worse than prompts for all (see docs/lab-log.md).
 
 Source: sums of functions of several arguments (Duvenaud et al., "Additive Gaussian processes", 2011), and the
 likeness of sets of examples as the average likeness of their members (Gärtner et al., "Multi-instance
@@ -33,6 +35,7 @@ _LIKENESS = 0.8
 _LENGTH = 0.7
 _TRUST = 0.5
 _LANDMARKS = 512
+_COVERED = 0.9
 
 Rows = NDArray[np.int64]
 
@@ -110,17 +113,17 @@ def answered_prior(prior: Prior, answers: Answers) -> AnsweredPrior | Prior:
 
     Args:
         prior: Of the candidates.
-        answers: What is known; the first ones are used if there are too many for one table, and none in
-            pools that are too large for it.
+        answers: What is known; the first ones are used if there are too many for one table. None are in pools
+            that are too large for it, nor while fewer than nine candidates in ten have a known response.
     """
     size = len(prior)
     answers = answers.first(max(0, MOST_ROWS - size))
-    if prior.table_NN is None or len(answers) < 2:
+    count_N = np.bincount(answers.row_R, minlength=size).astype(np.float64)
+    if prior.table_NN is None or (count_N > 0).mean() < _COVERED:
         return prior
     like_RR = answer_likeness(answers)
     level_R = like_RR.mean(axis=0)
     like_RR = like_RR - level_R[:, None] - level_R[None, :] + level_R.mean()
-    count_N = np.bincount(answers.row_R, minlength=size).astype(np.float64)
     average_NR = np.zeros((size, len(answers)))
     average_NR[answers.row_R, np.arange(len(answers))] = 1.0 / count_N[answers.row_R]
     spread_N = np.sqrt(

@@ -63,6 +63,13 @@ from palate.choice._ratings import (
     fit_ratings,
     rank_ratings,
 )
+from palate.choice._segments import (
+    SegmentTest,
+    SegmentUtilities,
+    arrangements,
+    segment_test,
+    segment_utilities,
+)
 from palate.choice._verdicts import (
     Joint,
     Said,
@@ -94,6 +101,8 @@ __all__ = [
     "RaterOptions",
     "Ratings",
     "Said",
+    "SegmentTest",
+    "SegmentUtilities",
     "Sites",
     "SmoothOwa",
     "Terms",
@@ -102,6 +111,7 @@ __all__ = [
     "VerdictModel",
     "Votes",
     "WinRate",
+    "arrangements",
     "best_probability",
     "bootstrap_scores",
     "bradley_terry",
@@ -133,6 +143,8 @@ __all__ = [
     "rank_ratings",
     "raw_agreement",
     "repeat_votes",
+    "segment_test",
+    "segment_utilities",
     "share_interval",
     "sigmoid",
     "site_of",

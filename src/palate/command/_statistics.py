@@ -42,6 +42,22 @@ def table(found: "Statistics") -> Iterator[str]:
     yield from _style(found)
     yield from _side(found)
     yield from _agreement(found)
+    yield from _segments(found)
+
+
+def _segments(found: "Statistics") -> Iterator[str]:
+    text = {row.candidate_id: row.text for row in found.candidates}
+    for column in found.segments:
+        name = clean(column.column)
+        if column.p_value is None:
+            yield f"by {name}: too few inputs or votes to tell whether the best prompt depends on it"
+        elif not column.differ:
+            yield f"by {name}: no sign that the best prompt depends on it (p = {column.p_value:.2f})"
+        else:
+            yield f"by {name}: the best prompt depends on it (p = {column.p_value:.3f})"
+            for kind in column.segments:
+                beats = "" if kind.beats is None else f"; beats the overall best in {_share(kind.beats)}"
+                yield f"    {clean(kind.value) or '(empty)'}: {one_line(text[kind.best], 48)}{beats}"
 
 
 def _share(figure: "Figure") -> str:

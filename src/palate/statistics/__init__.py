@@ -5,6 +5,7 @@ and no embedding: :func:`study_statistics` counts and fits, and returns plain va
 """
 
 from palate.statistics._agree import Agreement, JudgePair, Repeats
+from palate.statistics._segments import Segment, SegmentColumn
 from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
 from palate.statistics._style import StyleControl, StyleEffect, style_counts
 from palate.statistics._values import Figure
@@ -15,6 +16,8 @@ __all__ = [
     "JudgePair",
     "RatedCandidate",
     "Repeats",
+    "Segment",
+    "SegmentColumn",
     "SideBias",
     "Statistics",
     "StyleControl",

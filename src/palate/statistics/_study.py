@@ -26,6 +26,7 @@ from palate.choice import (
 )
 from palate.errors import NotFoundError
 from palate.statistics._agree import Agreement, SeenVote, agreement
+from palate.statistics._segments import SegmentColumn, study_segments
 from palate.statistics._style import StyleControl, control_style, style_counts
 from palate.statistics._values import Figure, Span, plain
 from palate.store import StudyState
@@ -119,6 +120,7 @@ class Statistics:
         ties: The duels of each two without a winner.
         rounds: Of the bootstrap.
         seed: Of every random draw in here.
+        segments: Columns of the inputs that tell kinds of input apart, and whether the best differs by kind.
     """
 
     votes: int
@@ -134,6 +136,7 @@ class Statistics:
     ties: tuple[tuple[int, ...], ...]
     rounds: int
     seed: int
+    segments: tuple[SegmentColumn, ...] = ()
 
     @property
     def rated(self) -> tuple[RatedCandidate, ...]:
@@ -214,6 +217,7 @@ def study_statistics(
         ties=_whole(ties_NN[np.ix_(place, place)]),
         rounds=rounds,
         seed=seed,
+        segments=study_segments(state, np.random.default_rng([seed, 2])),
     )
 
 

@@ -239,13 +239,13 @@ def embedded_part(kept, note, names):
     share = note["fell_back"] / note["rows"]
     return [
         "", "## With the embedded model", "",
-        f"SmolLM2-135M-Instruct, {note['rounds']} rounds (one in ten dimensions), {note['calls']} requests, "
+        f"SmolLM2-135M-Instruct, rounds: {note['rounds']}, requests: {note['calls']}; "
         f"{note['seconds']:.0f} s of processor time. Of {note['rows']} rows asked for, {note['fell_back']} "
         f"({share:.0%}) could not be read or were missing and fell back to the pool, and {note['clipped']} "
         "were moved to a bound. *First 10* is the best of the uniform points that the model's runs began "
         "with; a run that ends there gained nothing from it. The others after as many evaluations:", "",
         *table(kept, (*SINGLE[:1], *SINGLE[2:], *own), [n for n in names if n in ends], ends),
-        "", *table(kept, (*DOUBLE, *own), [n for n in (PAIR,) if n in ends], ends),
+        *(["", *table(kept, (*DOUBLE, *own), [PAIR], ends)] if PAIR in ends else []),
     ]  # fmt: skip
 
 
@@ -258,14 +258,28 @@ def plot(data, path):
     names = [*(problem.name for problem in problems()), PAIR]
     figure, axes = plt.subplots(3, 3, figsize=(11, 9), constrained_layout=True)
     for axis, name in zip(axes.flat, names, strict=True):
-        for method, runs in data["runs"].items():
+        for number, (method, runs) in enumerate(data["runs"].items()):
             if runs.get(name):
                 found = list(runs[name].values())
                 middle = np.median([list(run.values()) for run in found], axis=0)
-                axis.plot([int(end) for end in found[0]], np.maximum(middle, 1e-9), ".-", label=method)
+                axis.plot(
+                    [int(end) for end in found[0]],
+                    np.maximum(middle, 1e-9),
+                    ".-",
+                    label=method,
+                    color=f"C{number}",
+                )
         axis.set(title=name, xscale="log", yscale="log", xlabel="evaluations")
-    axes.flat[0].legend(fontsize=7)
+    figure.legend(*all_labels(axes), loc="outside lower center", ncols=7)
     figure.savefig(path, dpi=110)
+
+
+def all_labels(axes):
+    """Every method's line once, from whichever panels have it."""
+    found = {}
+    for axis in axes.flat:
+        found.update({label: line for line, label in zip(*axis.get_legend_handles_labels(), strict=True)})
+    return list(found.values()), list(found)
 
 
 def gather(chosen, methods):

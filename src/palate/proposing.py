@@ -27,15 +27,13 @@ from palate.store import (
 from palate.strategies import Exploring
 from palate.types import Array, Candidate, Json, Known, Standing
 
-__all__ = ["Proposing", "Refused", "refusals"]
+__all__ = ["Proposing"]
 
 CHUNK = 4  # proposals are stored every so many: small enough that duels can start, large enough to batch
 COMPARISONS = 200  # the latest votes that proposers read
 EARLIEST = 10  # votes before a study grows, as for advice to stop
 UNLIMITED = 20  # clicks that are counted on where a study has no limit of votes
 EVEN_VOTES = 100  # over which a study without limit spreads its growth if its strategy cannot weigh it
-
-Refused = Mapping[str, int]
 
 
 class Proposing:
@@ -112,7 +110,7 @@ class Proposing:
         broken = next((each for each in state.growth.values() if each.made is None), None)
         if broken is not None:
             return broken
-        left = parts.most - grown(state)
+        left = parts.most - state.grown
         if left <= 0 or (not anyway and (_stuck(state, len(parts.growers)) or learner.votes == self._looked)):
             return None
         self._looked = learner.votes
@@ -142,7 +140,7 @@ class Proposing:
             return worth
         span = max(1, (EVEN_VOTES if limit is None else limit) - 2 * EARLIEST)
         share = (learner.votes - EARLIEST + 1) / span
-        return Exploring(0.0, 0.5 if grown(state) < self._parts().most * share and clicks > 0 else 0.0)
+        return Exploring(0.0, 0.5 if state.grown < self._parts().most * share and clicks > 0 else 0.0)
 
     async def grow(self, begun: GrowthRound) -> list[Candidate]:
         """Run a round and record its end.
@@ -197,20 +195,6 @@ def _known(parts: Parts, store: Store, state: StudyState, standings: Mapping[str
         standings=standings,
         comparisons=comparisons(store, state, COMPARISONS),
     )
-
-
-def grown(state: StudyState) -> int:
-    """How many candidates came of growth."""
-    return sum(len(each.made or ()) for each in state.growth.values())
-
-
-def refusals(state: StudyState) -> Refused:
-    """How many proposals the gate refused, by reason, the commonest first."""
-    counted: dict[str, int] = {}
-    for each in state.growth.values():
-        for _, why, _ in each.refused:
-            counted[why] = counted.get(why, 0) + 1
-    return dict(sorted(counted.items(), key=lambda item: -item[1]))
 
 
 def _stuck(state: StudyState, growers: int) -> bool:

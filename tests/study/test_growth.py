@@ -10,7 +10,7 @@ import pytest
 
 from palate.errors import ConfigError, ModelError
 from palate.judges import SimulatedJudge
-from palate.proposing import EARLIEST, grown, refusals
+from palate.proposing import EARLIEST
 from palate.store import EventKind, StudyState
 from palate.study import Study
 from palate.types import Candidate, Known, Lineage
@@ -65,7 +65,7 @@ def kinds(study: Study) -> list[str]:
 def test_a_study_grows_towards_the_taste_of_its_judge(folder: Path) -> None:
     with create(folder, add_words) as study:
         study.run_judge(judge(), 40)
-        assert grown(study.state) > 0
+        assert study.state.grown > 0
         best = study.best().candidate
         assert best.lineage.origin == "words"  # no first candidate has more than one good word
         assert sum(word in best.text for word in WORDS) > 1
@@ -103,7 +103,7 @@ def test_what_the_gate_refuses_is_counted_and_never_takes_part(folder: Path) -> 
         study.run_judge(judge(), 12)
         assert study.grow(anyway=True) == []
         assert len(study.state.candidates) == len(PROMPTS)
-        counted = refusals(study.state)
+        counted = study.state.refused
         assert counted["speaks of its own making"] >= 2
         assert counted["too long"] >= 1
 
@@ -131,7 +131,7 @@ def test_growth_ends_at_the_most_that_may_join(folder: Path) -> None:
         study.run_judge(judge(), 12)
         for _ in range(4):
             study.grow(anyway=True)
-        assert grown(study.state) == 6
+        assert study.state.grown == 6
         assert len(study.state.candidates) == len(PROMPTS) + 6
 
 
@@ -219,7 +219,7 @@ def test_a_strategy_that_cannot_weigh_grows_evenly(folder: Path) -> None:
     with create(folder, endless, strategy="random-memoryless") as study:
         study.parts = study.parts._replace(most=20)
         sizes: list[int] = []
-        study.run_judge(judge(), 40, lambda done: sizes.append(grown(study.state)))
+        study.run_judge(judge(), 40, lambda done: sizes.append(study.state.grown))
         assert sizes[EARLIEST - 2] == 0
         assert 0 < sizes[19] < 20
         assert sizes[-1] == 20
@@ -311,3 +311,20 @@ def test_events_of_growth_need_their_fields(folder: Path) -> None:
 
     with create(folder) as study, pytest.raises(InputError, match="'asking'"):
         study.store.append(EventKind.GROWTH_STARTED, {"round": 0, "proposer": "x", "wanted": 1})
+
+
+def test_the_owner_reads_what_grew_and_what_was_refused(folder: Path) -> None:
+    from typer.testing import CliRunner
+
+    from palate.command._app import app
+
+    def mixed(n: int, known: Known, rng: np.random.Generator) -> list[str]:
+        return ["Reply as a friend would.", "Here is the improved prompt: reply.", "reply to them " * 90]
+
+    with create(folder, mixed) as study:
+        study.run_judge(judge(), 9)
+        study.grow(anyway=True)
+    shown = CliRunner().invoke(app, ["status", str(folder / "study.db")]).stdout
+    assert "grown      1; refused 2 (1 speaks of its own making, 1 too long)" in shown
+    said = CliRunner().invoke(app, ["status", str(folder / "study.db"), "--json"]).stdout
+    assert '"grown": 1' in said

@@ -65,6 +65,8 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
             "name": _name(state, study),
             "candidates": len(state.candidates),
             "withdrawn": len(state.withdrawn),
+            "grown": state.grown,
+            "refused": state.refused,
             "inputs": len(state.inputs),
             "votes": len(state.votes),
             "votes_that_teach": taught,
@@ -79,6 +81,12 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     say(clean(_name(state, study)))
     withdrawn = f" ({len(state.withdrawn)} withdrawn)" if state.withdrawn else ""
     say(f"  prompts    {len(state.candidates)}{withdrawn}")
+    if state.growth:
+        kept_out = ", ".join(f"{count} {clean(why)}" for why, count in state.refused.items())
+        refused = f"{sum(state.refused.values())}{kept_out and f' ({kept_out})'}"
+        say(f"  grown      {state.grown}; refused {refused}")
+        for remark in dict.fromkeys(each.remark for each in state.growth.values() if each.remark):
+            say(f"             {clean(remark)}")
     say(f"  inputs     {len(state.inputs)}")
     said = ", ".join(
         f"{count} {clean(verdict).replace('_', ' ')}" for verdict, count in verdicts.most_common()

@@ -6,6 +6,7 @@ so a crash, a restart and a copy on another machine all end in the same state. N
 no clock, no table, no file.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -125,6 +126,17 @@ class StudyState:
     def pending(self) -> list[Pairing]:
         """Pairings that wait for a vote, in order: what a strategy should not ask again."""
         return list(self._waiting.values())
+
+    @property
+    def grown(self) -> int:
+        """How many candidates came of growth."""
+        return sum(len(each.made or ()) for each in self.growth.values())
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many proposals the gate kept out, by reason, the commonest first."""
+        counted = Counter(why for each in self.growth.values() for _, why, _ in each.refused)
+        return dict(counted.most_common())
 
     def stage(self, pairing_id: str) -> Stage:
         """How far a pairing has come."""

@@ -1,5 +1,6 @@
 """Who answers: OpenAI-style endpoints, local models, embeddings, a scripted fake, and their meter."""
 
+from palate.models._diffusion import DiffusersModel, diffusers_model
 from palate.models._embedded import EmbeddedModel, embedded_model
 from palate.models._embeddings import EmbeddingModel, minilm_model, wordllama_model
 from palate.models._endpoint import Endpoint
@@ -19,6 +20,7 @@ __all__ = [
     "AdaptiveLimit",
     "Budget",
     "Call",
+    "DiffusersModel",
     "EmbeddedModel",
     "EmbeddingModel",
     "Endpoint",
@@ -37,6 +39,7 @@ __all__ = [
     "Spent",
     "TransformersModel",
     "cache_folder",
+    "diffusers_model",
     "embedded_model",
     "fetch_weights",
     "images_model",

@@ -189,6 +189,23 @@ class StrategyContract:
         assert isinstance(told, list)
         assert len(told) == 12
 
+    def test_welcomes_responses(self, row: StrategyRow, toy: tuple[Array, Array]) -> None:
+        """Known responses are taken or left alone; a question names an input on which they differ."""
+        feature_ND, utility_N = toy
+        bandit, judge = row.make(feature_ND), sure_judge(utility_N)
+        for k in range(len(feature_ND)):
+            bandit.responded(k, "same", [1.0, 0.0])
+            bandit.responded(k, "differs", [float(k), 1.0])
+        for _ in range(6):
+            i, j, name = bandit.ask_where(["same", "differs"], pending=[(0, 1, "same")])
+            assert i != j
+            met = {(i, j), (j, i)} & set(bandit.history.pairs)
+            assert name == "differs" or met
+            bandit.tell(i, j, judge(i, j), input_id=name)
+        assert np.isfinite(bandit.posterior().mean_N).all()
+        again = DuelBandit.from_json(json.loads(json.dumps(bandit.to_json(), allow_nan=False)))
+        assert again.ask_where(["same", "differs"]) == bandit.ask_where(["same", "differs"])
+
     def test_accepts_ties(self, row: StrategyRow, toy: tuple[Array, Array]) -> None:
         """A study of nothing but ties and ``both_bad`` stays finite and counts them."""
         bandit = row.make(toy[0])

@@ -11,6 +11,8 @@ from palate.statistics import study_statistics
 from palate.statistics._segments import study_segments
 from palate.study import Study
 from palate.types import Input, Verdict
+from palate.web._statistics import statistics_view
+from palate.web._words import read_words
 
 PROMPTS = ["Be formal.", "Be friendly.", "Be odd."]
 FORMAL = {"Be formal.": 2.0, "Be friendly.": 0.0, "Be odd.": -2.0}
@@ -66,6 +68,10 @@ def test_a_best_that_depends_on_the_kind_is_named(tmp_path: Path) -> None:
         assert "by who: the best prompt depends on it" in lines
         assert "business: Be formal." in lines
         assert found.to_json()["segments"]
+        page = statistics_view(found, read_words()["statistics"], name="x", file="x.db")
+        [row] = page.kinds
+        assert "the best prompt depends on it" in row.lead
+        assert {(kind, prompt) for kind, prompt, _ in row.kinds} == set(best.items())
 
 
 def test_no_difference_is_claimed_where_there_is_none(tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ class WinRow(NamedTuple):
     cells: Sequence[str]
 
 
+class KindRow(NamedTuple):
+    """A column of the inputs: what votes say of it, and the best prompt of each kind if that differs."""
+
+    lead: str
+    kinds: Sequence[tuple[str, str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class StatisticsView:
     """Everything on the page."""
@@ -98,6 +105,7 @@ class StatisticsView:
     chance: bool
     wins: Sequence[WinRow]
     wins_note: str
+    kinds: Sequence[KindRow]
     file: str
 
 
@@ -164,8 +172,31 @@ def statistics_view(found: Statistics, texts: Words, *, name: str, file: str) ->
         chance=found.agreement.raw is not None,
         wins=_wins(found),
         wins_note=texts["wins_cut"].format(n=SHOWN) if len(found.rated) > SHOWN else "",
+        kinds=_kinds(found, texts),
         file=file,
     )
+
+
+def _kinds(found: Statistics, texts: Words) -> list[KindRow]:
+    """Whether the best prompt depends on a column of the inputs, in words."""
+    text = {row.candidate_id: row.text for row in found.candidates}
+    rows: list[KindRow] = []
+    for column in found.segments:
+        if column.p_value is None:
+            rows.append(KindRow(texts["kinds_few"].format(column=column.column), ()))
+            continue
+        lead = texts["kinds_differ" if column.differ else "kinds_same"]
+        kinds = [
+            (
+                kind.value or texts["kinds_empty"],
+                text[kind.best],
+                "" if kind.beats is None else texts["kinds_beats"].format(share=f"{kind.beats.value:.0%}"),
+            )
+            for kind in column.segments
+        ]
+        told = lead.format(column=column.column, p=f"{column.p_value:.3f}")
+        rows.append(KindRow(told, kinds if column.differ else ()))
+    return rows
 
 
 def _number(value: float) -> str:

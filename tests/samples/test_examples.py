@@ -5,6 +5,7 @@ import pytest
 from palate.config import check_data, load_examples, load_inputs, load_prompts, read_config
 from palate.models import ScriptedModel
 from palate.proposers import own_candidates
+from palate.proposers._scenes import sentences
 from palate.registry import make
 from palate.targets import InstructionTarget
 

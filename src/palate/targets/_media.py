@@ -66,9 +66,9 @@ def clean_picture(
         MissingExtraError: Pillow is not installed.
 
     Example:
-        >>> clean_picture(b"<svg onload='steal()'/>")
+        >>> clean_picture(b"<svg/>", limits=PictureLimits(bytes=5))
         Traceback (most recent call last):
-        palate.errors.InputError: a picture that is an SVG or a web page, which can carry scripts, not a …
+        palate.errors.InputError: a picture of 6 bytes; at most 5 are read
     """
     bounds = limits or PictureLimits()
     if len(data) > bounds.bytes:

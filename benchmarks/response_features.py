@@ -112,13 +112,14 @@ def play(unit: tuple) -> dict:
         uses[name], uses[pair] = uses.get(name, 0) + 1, uses.get(pair, 0) + 1
         if count in CHECKPOINTS:
             best = bandit.best()
-            found.append([float((u[best] - u.mean()) / (u.max() - u.mean())) for u in truths])
+            found.append([float((u[best] - u.mean()) / (u.max() - u.mean() or np.nan)) for u in truths])
     return {"key": "|".join(map(str, unit)), "found": found, "level": level / votes,
             "ms": float(np.median(milliseconds))}  # fmt: skip
 
 
 def interval(value_S: np.ndarray) -> str:
-    """Mean and 95 % bootstrap interval."""
+    """Mean and 95 % bootstrap interval; studies in which all candidates score alike are left out."""
+    value_S = value_S[np.isfinite(value_S)]
     draw_BS = np.random.default_rng(0).integers(len(value_S), size=(2000, len(value_S)))
     low, high = np.quantile(value_S[draw_BS].mean(axis=1), [0.025, 0.975])
     return f"{value_S.mean():.3f} ({low:.2f} – {high:.2f})"

@@ -12,7 +12,6 @@ end for every one of them.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,6 @@ from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growi
 from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
 
 __all__ = ["Learner", "by_context", "seed_of"]
-
-NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
@@ -89,16 +86,12 @@ class Learner:
         """Votes told so far, those that do not teach left out."""
         return 0 if self._bandit is None else self._bandit.votes
 
-    def follow(
-        self, state: StudyState, features: Mapping[str, Array], answers: Mapping[str, Array] = NOTHING
-    ) -> bool:
+    def follow(self, state: StudyState, features: Mapping[str, Array]) -> bool:
         """Catch up with the store.
 
         Args:
             state: The study as stored.
             features: A unit-norm row of size ``D`` by candidate identifier; a candidate without one waits.
-            answers: A row of size ``F`` by hash of a response; a vote on two described responses to an input
-                teaches about every candidate that answers alike.
 
         Returns:
             Whether anything was learnt or forgotten.
@@ -130,7 +123,7 @@ class Learner:
                 for row in range(len(live), len(ids)):
                     self._bandit.withdraw(row)
         for vote in state.votes[len(self._told) :]:
-            self._tell(vote, state, answers)
+            self._tell(vote, state)
             self._told.append(vote.seq)
         return True
 
@@ -242,18 +235,11 @@ class Learner:
             self._bandit, children=children, kin=kin[-KIN:], clicks=clicks, among=self._groups[None]
         )
 
-    def _tell(self, vote: Vote, state: StudyState, answers: Mapping[str, Array]) -> None:
+    def _tell(self, vote: Vote, state: StudyState) -> None:
         left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
         if self._bandit is not None and left is not None and right is not None:
             known = state.candidates.get(vote.left_candidate) or state.withdrawn[vote.left_candidate]
-            self._bandit.tell(
-                left,
-                right,
-                vote.verdict,
-                input_id=vote.input_id,
-                judge=vote.judge,
-                response_features=None if known.context else _described(vote, state, answers),
-            )
+            self._bandit.tell(left, right, vote.verdict, input_id=vote.input_id, judge=vote.judge)
             self._votes[known.context] += vote.verdict.teaches
 
     def _among(self, context: str | None) -> list[int] | None:
@@ -264,14 +250,6 @@ class Learner:
     def _askable(self) -> list[str | None]:
         """The groups in which there is something to compare."""
         return [context for context, rows in self._groups.items() if len(rows) > 1]
-
-
-def _described(vote: Vote, state: StudyState, answers: Mapping[str, Array]) -> list[Array] | None:
-    """What the left and the right response are like; ``None`` unless both are described."""
-    pairing = state.pairings[vote.pairing_id]
-    said = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
-    both = [said[vote.left_candidate], said[vote.right_candidate]]
-    return [answers[hash] for hash in both] if all(hash in answers for hash in both) else None
 
 
 def _shown(state: StudyState) -> Counter[str]:

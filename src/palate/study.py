@@ -58,7 +58,7 @@ from palate.types import (
     Verdict,
     digest,
 )
-from palate.wording import beside_embedding, wording_features
+from palate.wording import beside_embedding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,8 +87,6 @@ class Study:
             parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes
         )
         self._features: dict[str, Array] = {}
-        self._answers: dict[str, Array] = {}  # what voted responses are like, by hash
-        self._judged: set[str] = set()  # pairings whose responses were looked at
         self._lock = threading.RLock()
         self._random = random.Random(digest([parts.seed, store.last_seq()])) if parts.repeatable else None
         self._in_flight: dict[str, tuple[Pairing, Future[bool]]] = {}
@@ -429,8 +427,7 @@ class Study:
         with self._lock:
             self.state.follow(self.store)
             self._embed()
-            self._describe()
-            if not self._learner.follow(self.state, self._features, self._answers):
+            if not self._learner.follow(self.state, self._features):
                 return False
             if self._can_compare and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))
@@ -449,17 +446,6 @@ class Study:
             embedding_ND = self._engine.run(self.parts.embedder.embed(texts))
             feature_ND = np.hstack([beside_embedding(embedding_ND, texts), self._own_features(new)])
             self._features.update(zip((c.id for c in new), feature_ND, strict=True))
-
-    def _describe(self) -> None:
-        """Describe the texts that were voted on by their wording, which costs no call of a model."""
-        judged = {vote.pairing_id for vote in self.state.votes} - self._judged
-        self._judged |= judged
-        found = (self.state.pairings[identifier] for identifier in judged)
-        hashes = {hash for p in found for hash in (p.first_response, p.second_response)} - set(self._answers)
-        texts = {
-            k: said.content for k, said in self.store.get_responses(hashes).items() if said.kind == "text"
-        }
-        self._answers.update(zip(texts, wording_features(list(texts.values())), strict=True))
 
     def _own_features(self, candidates: Sequence[Candidate]) -> Array:
         """What the target itself says of candidates, beside their text; ``(N, 0)`` for most targets."""

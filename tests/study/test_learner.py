@@ -16,7 +16,6 @@ from palate.store import (
     inputs_payload,
     pairing_payload,
 )
-from palate.strategies import duel_bandit
 from palate.types import Candidate, Input, Lineage, Pairing, Verdict, Vote
 
 WORDS = ["plain", "kind", "kind and clear", "rude", "wordy"]
@@ -32,9 +31,7 @@ def vote(seq: int, left: int, right: int, verdict: Verdict = Verdict.LEFT) -> Vo
     return Vote(seq, f"d{seq}", f"p{seq}", "i", a, b, verdict, "anna", "2026-01-01T00:00:00Z")
 
 
-def state(
-    *votes: Vote, candidates: list[Candidate] = CANDIDATES, said: Mapping[str, str] | None = None
-) -> StudyState:
+def state(*votes: Vote, candidates: list[Candidate] = CANDIDATES) -> StudyState:
     """A study in which just these votes were cast, each at its own place in the log."""
     made = StudyState()
 
@@ -44,9 +41,7 @@ def state(
     happen(EventKind.CANDIDATES_ADDED, candidates_payload(candidates))
     happen(EventKind.INPUTS_ADDED, inputs_payload([Input("i", "an input")]))
     for item in votes:
-        left, right = item.left_candidate, item.right_candidate
-        responses = (said or {}).get(left, ""), (said or {}).get(right, "")
-        pairing = Pairing(item.pairing_id, "i", left, right, *responses)
+        pairing = Pairing(item.pairing_id, "i", item.left_candidate, item.right_candidate, "", "")
         shown = {"id": item.duel_id, "pairing_id": pairing.id, "judge": "anna", "swapped": False}
         cast = {"duel_id": item.duel_id, "verdict": item.verdict, "seconds": None, "reason": None}
         while made.seq < 10 * item.seq:  # the same vote has the same number whatever else was undone
@@ -70,24 +65,6 @@ def test_one_vote_at_a_time_and_all_at_once_give_one_belief() -> None:
         assert slow.follow(state(*VOTES[:count]), FEATURES)
     fast.follow(state(*VOTES), FEATURES)
     assert slow.belief(state(*VOTES)) == fast.belief(state(*VOTES))
-
-
-def test_described_responses_reach_the_strategy() -> None:
-    said = {candidate.id: f"hash of {candidate.text}" for candidate in CANDIDATES}
-    rows = np.random.default_rng(1).standard_normal((5, 3))
-    answers = {said[candidate.id]: row for candidate, row in zip(CANDIDATES, rows, strict=True)}
-    aware, plain = learner(), learner()
-    aware.follow(state(*VOTES, said=said), FEATURES, answers)
-    plain.follow(state(*VOTES, said=said), FEATURES, dict(list(answers.items())[:1]))  # one alone is no pair
-    bandit = duel_bandit("default", np.stack([FEATURES[c.id] for c in CANDIDATES]), 0)
-    row = {candidate.id: n for n, candidate in enumerate(CANDIDATES)}
-    for cast in VOTES:
-        i, j = row[cast.left_candidate], row[cast.right_candidate]
-        both = [rows[i], rows[j]]
-        bandit.tell(i, j, cast.verdict, input_id="i", judge="anna", response_features=both)
-    assert aware.bandit.posterior().mean_N.tolist() == bandit.posterior().mean_N.tolist()
-    assert plain.bandit.posterior().mean_N.tolist() != bandit.posterior().mean_N.tolist()
-    assert (plain.bandit.history.first_answer_M == -1).all()
 
 
 def test_an_undone_vote_leaves_no_trace() -> None:

@@ -254,7 +254,8 @@ class DuelBandit:
         Strategies that learn from responses, the default among them, then let a vote teach about every
         candidate that answers alike, and :meth:`ask_where` picks inputs on which answers differ. What became
         known is taken in when the strategy next learns everything anew; until then votes on it teach about
-        the candidates only. Other strategies ignore it.
+        the candidates only. The default waits until nine candidates in ten have a known response. Other
+        strategies ignore it.
 
         Args:
             row: The candidate's.

@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from palate.errors import ConfigError, ModelError, UnsupportedError
+from palate.extras import Foreign, require
 from palate.models._answer_cache import Operation
 from palate.models._answers import read_answer
-from palate.extras import Foreign, require
 from palate.models._fingerprint import fingerprint
 from palate.models._pricing import FREE, Price
 from palate.models._requests import check_request, sample_seed

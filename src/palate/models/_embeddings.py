@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from palate.errors import MissingExtraError, ModelError, UnsupportedError
-from palate.models._answer_cache import Operation
 from palate.extras import Foreign, require
+from palate.models._answer_cache import Operation
 from palate.models._pricing import FREE, Price
 from palate.types import Array, Capabilities, Completion, Json, Request
 

@@ -6,10 +6,8 @@ computed from them, so a study can be killed at any moment and opened again.
 """
 
 import contextlib
-import math
 import random
 import secrets
-import statistics
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -24,10 +22,12 @@ from palate.config import StudyConfig, check_data, commands_of, diff, read_confi
 from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
 from palate.judges import Examination, LanguageModelJudge
+from palate.kinds import readable
 from palate.learner import Learner, by_context, seed_of
 from palate.models import Spent
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
+from palate.questions import pairing_for, queue_depth
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
 from palate.responder import Responder
 from palate.store import (
@@ -66,8 +66,6 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 Progress = Callable[[str, int, int], None]
-FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
-ALIKE = 10**6  # uses of an input on which a pair answers alike
 OUTAGE = 6  # failures in a row after which the model, not the candidate, is to blame
 
 
@@ -261,38 +259,12 @@ class Study:
             return
         pending = [*self.state.pending, *(pairing for pairing, _ in self._in_flight.values())]
         for first, second in self._learner.choose(n, pending):
-            pairing = self._pairing(first, second, pending)
+            pairing = pairing_for(self.state, first, second, pending, self.parts.seed)
             pending.append(pairing)
             place = self.state.inputs[pairing.input_id]
             one, other = self.state.candidates[first], self.state.candidates[second]
             work = self._responder.open(pairing, one, other, place)
             self._in_flight[pairing.id] = (pairing, self._engine.submit(work))
-
-    def _pairing(self, first: str, second: str, pending: Sequence[Pairing]) -> Pairing:
-        """Put a pair on its own input, or on the one used the least, by this pair first, ties by the seed.
-
-        An input on which the two are known to answer alike comes last: there is nothing to choose there.
-        """
-        context = self.state.candidates[first].context
-        pair = {first, second}
-        uses = dict.fromkeys(self.state.inputs if context is None else [context], 0)
-        said: dict[str, dict[str, str]] = {}
-        for pairing in [*self.state.pairings.values(), *pending]:
-            if pairing.input_id in uses:
-                uses[pairing.input_id] += 1 + 1000 * ({pairing.first, pairing.second} == pair)
-                here = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
-                known = said.setdefault(pairing.input_id, {})
-                known.update(
-                    {candidate: here[candidate] for candidate in pair & here.keys() if here[candidate]}
-                )
-        for identifier, known in said.items():
-            uses[identifier] += ALIKE * (known.keys() == pair and len(set(known.values())) == 1)
-        ordinal = len(self.state.pairings) + len(pending)
-        identity = digest([self.parts.seed, ordinal, first, second, self.state.seq])[:16]
-        draw = random.Random(identity)
-        fewest = min(uses.values())
-        chosen = draw.choice([identifier for identifier, count in uses.items() if count == fewest])
-        return Pairing(identity, chosen, first, second, "", "")
 
     # -- judge -----------------------------------------------------------------------------------
 
@@ -381,7 +353,7 @@ class Study:
         latest = {said.input.id: said for said in comparisons(self.store, self.state, 20)}
         tried = list(latest.values())[-inputs:]
         answers = [
-            (said.right_response if said.verdict is Verdict.RIGHT else said.left_response).content
+            readable(said.right_response if said.verdict is Verdict.RIGHT else said.left_response)
             for said in tried
         ]
         return self._engine.run(judge.examine([said.input for said in tried], answers))
@@ -463,15 +435,8 @@ class Study:
         self.state.follow(self.store)
 
     def _wanted(self) -> int:
-        """How many questions to keep ready, so that a vote never waits for a model (Little's law)."""
-        if self.state.closed is not None:
-            return 0
-        depth = FIRST_DEPTH
-        if self._responder.seconds:
-            paces = [vote.seconds for vote in self.state.votes[-20:] if vote.seconds]
-            pace = max(0.5, statistics.median(paces)) if paces else 2.0
-            depth = min(24, 3 + math.ceil(2 * self._responder.seconds / pace))
-        limit = self.parts.max_votes
+        """How many questions to keep ready, and no more than there are votes left."""
+        depth, limit = queue_depth(self.state, self._responder.seconds), self.parts.max_votes
         return depth if limit is None else min(depth, limit - self._learner.votes)
 
     # -- report ----------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from palate.errors import ConfigError, MissingExtraError, ModelError, UnsupportedError
+from palate.extras import require
 from palate.models import EmbeddingModel, Price, ScriptedModel, scripted_model, wordllama_model
 from palate.models._embeddings import unit_rows
-from palate.extras import require
 from palate.models._redaction import redact
 from palate.models._requests import sample_seed
 from palate.types import Completion, Message, Request

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from palate.errors import ConfigError, MissingExtraError, StoreError
+from palate.errors import ConfigError, InputError, MissingExtraError, StoreError
+from palate.kinds import Picture, picture_content, read_picture
 from palate.store import (
     EXPORT_FORMATS,
     EventKind,
@@ -33,6 +34,7 @@ from palate.types import Ballot, Candidate, Input, Pairing, Response, Verdict
 
 FIRST, SECOND = Candidate.make("Be brief."), Candidate.make("Be kind.")
 LONE = "\ud800"
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
@@ -240,6 +242,33 @@ def test_what_cannot_be_exported_is_refused(store: Store, tmp_path: Path) -> Non
         export(store, "trl", tmp_path)
     with pytest.raises(StoreError, match="is a file"):
         export(store, "hf", tmp_path / "study.db")
+
+
+def test_pictures_leave_as_jsonl_and_as_their_size(tmp_path: Path) -> None:
+    with open_store(tmp_path / "study.db") as store:
+        shown = [
+            store.put_response(key, Response("image", picture_content(Picture("image/png", 2, 3, data))))
+            for key, data in (("a", PNG + b"one"), ("b", PNG + b"two"))
+        ]
+        store.append_many(
+            [
+                (EventKind.STUDY_CREATED, {"config": "", "settings": {}, "guidelines": ""}),
+                (EventKind.INPUTS_ADDED, inputs_payload([Input("in", "A garden")])),
+                (EventKind.CANDIDATES_ADDED, candidates_payload([FIRST, SECOND])),
+                (EventKind.PAIRING_OPENED, pairing_payload(Pairing("p", "in", FIRST.id, SECOND.id, *shown))),
+            ]
+        )
+        duel = store.open_duels("me", 1)[0]
+        store.vote(Ballot(duel.id, Verdict.LEFT, "me", "k"))
+        for format_ in ("trl", "trl-conversational", "openai-dpo", "arena"):
+            with pytest.raises(InputError, match="export it as jsonl"):
+                export(store, format_, tmp_path / "votes")
+            assert not (tmp_path / "votes").exists()
+        export(store, "csv", tmp_path / "votes.csv")
+        assert "[picture, 2 × 3" in (tmp_path / "votes.csv").read_text(encoding="utf-8-sig")
+        export(store, "jsonl", tmp_path / "votes.jsonl")
+        held = [line["content"] for line in lines(tmp_path / "votes.jsonl") if line["type"] == "response"]
+        assert sorted(read_picture(content).data for content in held) == [PNG + b"one", PNG + b"two"]
 
 
 def test_votes_after_the_start_are_left_out(

@@ -81,7 +81,7 @@ def owa(value_K: ArrayLike, weight_K: ArrayLike) -> float:
         InputError: Not equally many finite values and weights, a negative weight, or none at all.
 
     Example:
-        >>> owa([3.0, 1.0, 2.0], [0.5, 0.3, 0.2])
+        >>> round(owa([3.0, 1.0, 2.0], [0.5, 0.3, 0.2]), 6)
         1.7
     """
     value_K, weight_K = _checked(value_K, weight_K)

@@ -2,7 +2,8 @@
 
 A response that breaks a constraint loses to one that keeps it; two that break it are both bad. Among those
 that keep it the larger reward wins, and rewards within ``margin`` of each other are a tie. Whatever is
-unknown about either response makes the judge skip: an outage is never a verdict.
+unknown about either response makes the judge skip: an outage is never a verdict. Tables and chats are graded
+as plain text, pictures are left to people.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from typing import final
 
 from palate.errors import ConfigError
-from palate.types import Duel, Grade, Grader, Judgement, Verdict
+from palate.kinds import readable
+from palate.types import Duel, Grade, Grader, Judgement, Response, Verdict
 
 __all__ = ["GradedJudge", "verdict_of"]
 
@@ -43,8 +45,10 @@ class GradedJudge:
         for side in (duel.left, duel.right):
             if side.failed is not None:
                 return Judgement(Verdict.FAILED, comment=side.failed)
+            if side.kind in ("image", "plot"):
+                return Judgement(Verdict.SKIP, reason="cannot_judge", comment=f"cannot read a {side.kind}")
         left, right = await asyncio.gather(
-            self.grader.grade(duel.input, duel.left), self.grader.grade(duel.input, duel.right)
+            *(self.grader.grade(duel.input, Response("text", readable(s))) for s in (duel.left, duel.right))
         )
         return verdict_of(left, right, self.margin)
 

@@ -29,6 +29,7 @@ import numpy as np
 
 from palate.errors import BudgetError, ConfigError, InputError, StoreError
 from palate.judges._canaries import Canary, canaries
+from palate.kinds import readable
 from palate.types import Duel, Input, Judgement, Message, Model, Request, Verdict, digest
 
 __all__ = ["Examination", "LanguageModelJudge", "language_model_judge"]
@@ -163,8 +164,8 @@ class LanguageModelJudge:
             f"{title}\n{fence}\n{text[:_LONGEST]}\n{fence}"
             for title, text in (
                 ("The input:", duel.input.text),
-                ("The first answer:", first.content),
-                ("The second answer:", second.content),
+                ("The first answer:", readable(first)),
+                ("The second answer:", readable(second)),
             )
         )
         asked = f"{shown}\n\nWhich answer is better? FIRST, SECOND, TIE or NEITHER:"

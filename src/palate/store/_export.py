@@ -103,6 +103,7 @@ def export(
 
     Raises:
         ConfigError: The format or ``ties`` is unknown.
+        InputError: The study compares pictures, and the format holds texts only.
         MissingExtraError: ``hf`` without the package ``datasets``.
         StoreError: It cannot be written; what was there before is untouched.
     """
@@ -128,7 +129,7 @@ class _Export:
         self._target = target
         self._both = both
         self._seq = store.last_seq()
-        self._votes = Votes(store, self._seq, names=names)
+        self._votes = Votes(store, self._seq, names=names, pictures=format_ in ("csv", "jsonl"))
         self._rows = 0
         self._identical = 0
 

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
+from palate.errors import InputError
+from palate.kinds import readable
 from palate.store import _schema as tables
 from palate.store._append import read_inputs
 from palate.store._content import load_responses
 from palate.store._events import decode
 from palate.store._store import Store
-from palate.types import Input, Verdict
+from palate.types import Input, Response, Verdict
 
 __all__ = ["ShownVote", "Votes"]
 
@@ -78,16 +80,18 @@ class Votes:
         store: The study.
         upto: The last event that belongs to the export.
         names: Keep the judges' names; they become ``judge-1``, ``judge-2``, … by first vote otherwise.
+        pictures: Whether a picture may be told by its size; otherwise a study that compares pictures is refused.
 
     Attributes:
         counts: How many votes of each verdict went by.
     """
 
-    def __init__(self, store: Store, upto: int, *, names: bool) -> None:
+    def __init__(self, store: Store, upto: int, *, names: bool, pictures: bool = False) -> None:
         self.counts: Counter[Verdict] = Counter()
         self._store = store
         self._upto = upto
         self._names = names
+        self._pictures = pictures
         self._pseudonyms: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         with store.reading() as connection:
@@ -116,14 +120,21 @@ class Votes:
             if len(self._texts) > _TEXTS_KEPT:
                 self._texts = {}
                 # What the slice needs besides has just been forgotten, and is read again by _text.
-            self._texts.update(
-                {address: found.content for address, found in load_responses(connection, hashes).items()}
-            )
+            found = load_responses(connection, hashes)
+            self._texts.update({address: self._plain(response) for address, response in found.items()})
 
     def _text(self, address: str) -> str:
         if address not in self._texts:
-            self._texts[address] = self._store.get_response(address).content
+            self._texts[address] = self._plain(self._store.get_response(address))
         return self._texts[address]
+
+    def _plain(self, response: Response) -> str:
+        if response.kind in ("image", "plot") and not self._pictures:
+            raise InputError(
+                "this study compares pictures, and this format holds texts only; export it as jsonl, which has "
+                "the pictures, or as csv, which tells their sizes"
+            )
+        return readable(response)
 
     def _vote(self, row: Row[Any]) -> ShownVote:
         first = row.first, self._text(row.first_response)

@@ -1,0 +1,64 @@
+"""From a pair that a strategy chose to a question: on which input, and how many to keep ready."""
+
+import math
+import random
+import statistics
+from collections.abc import Sequence
+
+from palate.store import StudyState
+from palate.types import Pairing, digest
+
+__all__ = ["pairing_for", "queue_depth"]
+
+ALIKE = 10**6  # uses of an input on which a pair answers alike
+AGAIN = 1000  # uses of an input on which a pair met before
+FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
+DEEPEST = 24
+
+
+def pairing_for(state: StudyState, first: str, second: str, pending: Sequence[Pairing], seed: int) -> Pairing:
+    """Put a pair on its own input, or on the one used the least, by this pair first, ties by the seed.
+
+    An input on which the two are known to answer alike comes last: there is nothing to choose there.
+
+    Args:
+        state: The study as stored.
+        first: Identifier of a candidate.
+        second: Of another one for the same input.
+        pending: Pairings that are not stored yet.
+        seed: Of the study.
+    """
+    context = state.candidates[first].context
+    pair = {first, second}
+    uses = dict.fromkeys(state.inputs if context is None else [context], 0)
+    said: dict[str, dict[str, str]] = {}
+    for pairing in [*state.pairings.values(), *pending]:
+        if pairing.input_id not in uses:
+            continue
+        uses[pairing.input_id] += 1 + AGAIN * ({pairing.first, pairing.second} == pair)
+        shown = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
+        known = said.setdefault(pairing.input_id, {})
+        known.update({candidate: shown[candidate] for candidate in pair & shown.keys() if shown[candidate]})
+    for identifier, known in said.items():
+        uses[identifier] += ALIKE * (known.keys() == pair and len(set(known.values())) == 1)
+    ordinal = len(state.pairings) + len(pending)
+    identity = digest([seed, ordinal, first, second, state.seq])[:16]
+    fewest = min(uses.values())
+    usable = [identifier for identifier, count in uses.items() if count == fewest]
+    return Pairing(identity, random.Random(identity).choice(usable), first, second, "", "")
+
+
+def queue_depth(state: StudyState, seconds: float) -> int:
+    """How many questions to keep ready, so that a vote never waits for a model (Little's law).
+
+    Args:
+        state: The study as stored; a closed one needs none.
+        seconds: What a response takes, 0 while that is unknown.
+    """
+    if state.closed is not None:
+        return 0
+    if not seconds:
+        return FIRST_DEPTH
+    paces = [vote.seconds for vote in state.votes[-20:] if vote.seconds]
+    pace = max(0.5, statistics.median(paces)) if paces else 2.0
+    return min(DEEPEST, 3 + math.ceil(2 * seconds / pace))

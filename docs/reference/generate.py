@@ -110,10 +110,12 @@ def _default(name: str, table: Mapping[str, Any]) -> str:
 
 def _tables(schema: Mapping[str, Any]) -> Iterator[str]:
     for name, value in schema["properties"].items():
-        reference = value.get("$ref") or next(e["$ref"] for e in value["anyOf"] if "$ref" in e)
+        several = value.get("additionalProperties", {})  # tables that the user names
+        either = [value, several, *value.get("anyOf", ())]
+        reference = next(entry["$ref"] for entry in either if "$ref" in entry)
         table = schema["$defs"][reference.rpartition("/")[2]]
         need = "needed" if name in schema["required"] else "optional"
-        yield f"\n## `[{name}]` ({need})\n"
+        yield f"\n## `[{name}{'.NAME' if several else ''}]` ({need})\n"
         yield value.get("description") or table["description"]
         yield "\n| key | holds | default | meaning |\n|---|---|---|---|"
         for key, held in table["properties"].items():

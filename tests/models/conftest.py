@@ -81,6 +81,10 @@ class Endpoint:
     def error(cls, status: int, message: str = "no", **headers: str) -> Reply:
         return cls.reply({"error": {"message": message}}, status, **headers)
 
+    @classmethod
+    def hang(cls) -> Reply:
+        return Reply(hang=True)
+
     def play(self, *replies: Reply) -> None:
         """Answer with these in order; the last one stays."""
         self.script = lambda n, seen: replies[min(n, len(replies) - 1)]

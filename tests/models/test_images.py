@@ -165,9 +165,7 @@ async def test_failures_that_may_pass_are_tried_again(model: Any, endpoint: Any)
 
 
 async def test_an_endpoint_that_hangs_fails_in_time(model: Any, endpoint: Any) -> None:
-    from conftest import Reply
-
-    endpoint.play(Reply(hang=True))
+    endpoint.play(endpoint.hang())
     patience = {**QUICK, "attempts": 1, "attempt_timeout": 0.2}
     with pytest.raises(ModelError, match="tried once and failed"):
         await model(retry=patience).generate(drawing())

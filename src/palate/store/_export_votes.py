@@ -80,7 +80,7 @@ class Votes:
         store: The study.
         upto: The last event that belongs to the export.
         names: Keep the judges' names; they become ``judge-1``, ``judge-2``, … by first vote otherwise.
-        pictures: Whether a picture may be told by its size; otherwise a study that compares pictures is refused.
+        pictures: Whether a picture may be told by its size; a study of pictures is refused otherwise.
 
     Attributes:
         counts: How many votes of each verdict went by.
@@ -131,8 +131,8 @@ class Votes:
     def _plain(self, response: Response) -> str:
         if response.kind in ("image", "plot") and not self._pictures:
             raise InputError(
-                "this study compares pictures, and this format holds texts only; export it as jsonl, which has "
-                "the pictures, or as csv, which tells their sizes"
+                "this study compares pictures, and this format holds texts only; export it as jsonl, which "
+                "has the pictures, or as csv, which tells their sizes"
             )
         return readable(response)
 

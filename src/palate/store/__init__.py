@@ -1,12 +1,12 @@
-"""What is remembered: events appended to one SQLite file, and everything that follows from them.
+"""What is remembered: events, in one SQLite file or on a PostgreSQL server, and what follows from them.
 
-:func:`open_store` opens a study's file, :class:`StudyState` is what its events add up to.
+:func:`open_store` opens a study, :class:`StudyState` is what its events add up to.
 ``docs/ideas/store.md`` tells why it is built this way.
 """
 
+from palate.store._backend import StoreInfo
 from palate.store._beliefs import BeliefPoint
 from palate.store._comparisons import comparisons
-from palate.store._engine import StoreInfo
 from palate.store._events import (
     EventKind,
     StoredEvent,

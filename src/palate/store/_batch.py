@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from palate.store import _schema as tables
 from palate.store._events import EventKind, StoredEvent, chained, encode
@@ -55,9 +55,11 @@ class Batch:
             with self.connection.begin_nested():
                 outcome = work(self)
                 self.flush()
-        except OperationalError:
-            raise
         except Exception as error:
+            if isinstance(error, DBAPIError) and (
+                isinstance(error, OperationalError) or error.connection_invalidated
+            ):
+                raise
             self.seq, self._hash = before
             self._rows = []
             return error

@@ -119,7 +119,7 @@ class PostgresBackend:
         if not isinstance(error, DBAPIError):
             return False
         state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state in ("40001", "40P01")
+        return error.connection_invalidated or state in ("40001", "40P01", "25P03")
 
     def find_damage(self, connection: Connection) -> list[str]:
         """The constraints that must be there and are not. The server looks after its own files."""

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -279,6 +280,26 @@ def test_a_study_moves_onto_a_server_and_back(study: str, tmp_path: Path) -> Non
 def file_events(path: Path) -> list[object]:
     with open_store(path) as store:
         return list(store.events())
+
+
+def test_a_study_of_python_objects_lives_on_a_server(study: str) -> None:
+    from palate.study import Study
+
+    def make() -> Study:
+        return Study.create(
+            target=lambda prompt, text: f"{prompt} {text}",
+            inputs=["one", "two"],
+            candidates=["Say:", "Please say:"],
+            path=study,
+        )
+
+    with closing(make()) as here, closing(make()) as there:
+        for each, judge in ((here, "anna"), (there, "ben"), (here, "anna")):
+            each.tell(each.ask(judge), "left", judge=judge)
+        assert here.store.title in here._repr_html_()
+    with closing(make()) as again:
+        assert [vote.judge for vote in again.state.votes] == ["anna", "ben", "anna"]
+        assert again.store.verify() == []
 
 
 def test_studies_of_one_database_know_nothing_of_each_other(postgres: PostgresServer) -> None:

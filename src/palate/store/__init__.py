@@ -15,6 +15,7 @@ from palate.store._events import (
     pairing_payload,
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
+from palate.store._postgres_url import is_postgres
 from palate.store._state import GrowthRound, ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
 
@@ -35,6 +36,7 @@ __all__ = [
     "export",
     "guideline_version",
     "inputs_payload",
+    "is_postgres",
     "open_store",
     "pairing_payload",
 ]

@@ -1,5 +1,6 @@
 """The seam between a store and the database that keeps it: what differs between one file and a server."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -60,6 +61,10 @@ class Backend(Protocol):
 
     def passing(self, error: Exception) -> bool:
         """Whether a transaction that failed like that, before its commit, may succeed at once if repeated."""
+        ...
+
+    def together(self, connection: Connection) -> AbstractContextManager[object]:
+        """Within it, statements whose answers nobody waits for may travel in one go."""
         ...
 
     def find_damage(self, connection: Connection) -> list[str]:

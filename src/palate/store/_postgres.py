@@ -12,6 +12,7 @@ lock makes a repeat in another process find the first; the constraints would ref
 
 import os
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,17 @@ class PostgresBackend:
 
     def passing(self, error: Exception) -> bool:
         """Whether the connection was lost, or the server ended one of two that stood in each other's way."""
-        if not isinstance(error, DBAPIError):
+        original: Foreign = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(original, self._psycopg.Error):
             return False
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state in ("40001", "40P01", "25P03")
+        state = original.sqlstate or ""
+        lost = isinstance(original, self._psycopg.OperationalError) and state[:3] in ("", "57P", "080")
+        return lost or state in ("40001", "40P01", "25P03")
+
+    def together(self, connection: Connection) -> AbstractContextManager[object]:
+        """The driver's pipeline: one journey to the server instead of one a statement."""
+        handle: Foreign = connection.connection.dbapi_connection
+        return handle.pipeline()
 
     def find_damage(self, connection: Connection) -> list[str]:
         """The constraints that must be there and are not. The server looks after its own files."""
@@ -155,8 +163,10 @@ class PostgresBackend:
         return engine
 
     def _lock(self, connection: Connection) -> None:
-        key = {"key": self._address.lock_key("write")}
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%(key)s)", key)
+        # With the driver itself, so that BEGIN travels along.
+        handle: Foreign = connection.connection.dbapi_connection
+        with handle.pipeline():
+            handle.execute("SELECT pg_advisory_xact_lock(%s)", (self._address.lock_key("write"),))
 
     def _connect(self, *, writes: bool) -> Foreign:
         psycopg = self._psycopg

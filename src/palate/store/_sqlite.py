@@ -1,6 +1,7 @@
 """A study in one SQLite file, for one server process and any number of readers."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -63,6 +64,10 @@ class SqliteBackend:
     def passing(self, error: Exception) -> bool:
         """Nothing passes by itself: SQLite has waited already."""
         return False
+
+    def together(self, connection: Connection) -> AbstractContextManager[object]:
+        """Nothing to gain: no statement travels anywhere."""
+        return nullcontext()
 
     def find_damage(self, connection: Connection) -> list[str]:
         """What SQLite's own check of the file finds."""

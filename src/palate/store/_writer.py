@@ -139,7 +139,7 @@ class Writer:
                 if self._connection is None:
                     self._connection = self._backend.writing.connect()
                 with self._connection.begin():
-                    batch = Batch(self._connection, self._clock)
+                    batch = Batch(self._connection, self._clock, self._backend.together)
                     outcomes = _perform(batch, items)
                     # From here on a failure may hide a commit that happened, so only the caller may repeat.
                     done = True

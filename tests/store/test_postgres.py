@@ -21,7 +21,7 @@ from palate.store import EXPORT_FORMATS, Store, StudyState, _postgres, _schema, 
 from palate.store._events import chained, encode
 from palate.store._migrate import HEAD
 from palate.store._postgres_url import is_postgres, read_address
-from palate.testing import PostgresServer, StoreContract, ballot_on, fill_study
+from palate.testing import PostgresServer, StoreContract, ballot_on, fill_study, storm
 from palate.types import Ballot, Response, Verdict
 
 pytestmark = pytest.mark.postgres
@@ -148,6 +148,13 @@ def test_four_processes_make_each_vote_once_and_readers_see_a_prefix(study: str)
         assert len(said[0][1]) == 200
         assert len(StudyState.replay(store.events()).votes) == 200
         assert store.verify() == []
+
+
+@pytest.mark.slow
+def test_a_storm_of_kills_loses_doubles_and_invents_nothing(study: str) -> None:
+    report = storm(study, rounds=3, writers=8, longest=0.5)
+    assert report.good, report
+    assert report.acknowledged > 50
 
 
 def test_two_processes_never_show_one_pairing_to_two_judges(study: str) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every test: CI may not pass for want of a browser."""
+"""What holds for every test: CI may not pass for want of a browser or a database server."""
 
 import os
 import shutil
@@ -18,3 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     found = shutil.which("chromium") and shutil.which("chromedriver")
     if wanted and not found and os.environ.get("CI") == "true":
         raise pytest.UsageError("CI needs chromium and chromium-driver; .ci/run installs them")
+    if os.environ.get("CI") == "true" and any(item.get_closest_marker("postgres") for item in items):
+        from palate.testing import find_postgres
+
+        if find_postgres() is None:
+            raise pytest.UsageError("CI needs a PostgreSQL server; .ci/run installs it")

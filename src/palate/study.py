@@ -37,6 +37,7 @@ from palate.store import (
     candidates_payload,
     comparisons,
     inputs_payload,
+    is_postgres,
     open_store,
 )
 from palate.types import (
@@ -107,7 +108,7 @@ class Study:
         """Open a study from its study file, or from its database.
 
         Args:
-            path: A ``study.toml``, or the ``.db`` file of a study that exists.
+            path: A ``study.toml``, the ``.db`` file of a study that exists, or its address on a server.
             exclusive: Take the server lock, as ``palate run`` does; a second holder is refused.
             accept_changes: Asked, with the differences, when the study file is not the one that the
                 database was made with. Without it a changed file is an error that lists them.
@@ -122,8 +123,8 @@ class Study:
                 something that was not allowed.
             StoreError: The database cannot be used.
         """
-        path = Path(path)
-        if path.suffix == ".toml":
+        written = not is_postgres(path) and Path(path).suffix == ".toml"
+        if written:
             config = read_config(path)
             check_data(config)  # before the database is made: a mistake leaves nothing behind
             _permit(config, allow_commands)
@@ -138,7 +139,7 @@ class Study:
                 changes = diff(_as_today(state.settings), config.settings()) if state.settings else []
                 if changes and not (accept_changes and accept_changes(changes)):
                     raise ConfigError(
-                        f"{path} differs from the study in {store.path}: {'; '.join(changes)}; "
+                        f"{path} differs from the study in {store.place}: {'; '.join(changes)}; "
                         "accept the changes (--yes), undo them, or name another [study] database"
                     )
                 if changes:
@@ -146,11 +147,12 @@ class Study:
                         EventKind.CONFIG_CHANGED, _created(config.settings(), config.study.guidelines)
                     )
             elif state.settings and "python" not in state.settings:
-                config = StudyConfig.from_settings(state.settings, path=path)
+                beside = Path("study.toml") if is_postgres(path) else Path(path)
+                config = StudyConfig.from_settings(state.settings, path=beside)
             if config is None:
                 parts = parts_from_python(store, state.settings)
             else:
-                parts = assemble(config, store, reading=path.suffix != ".toml")
+                parts = assemble(config, store, reading=not written)
             return cls(store, parts._replace(repeatable=repeatable))._registered()
         except BaseException:
             store.close()
@@ -177,7 +179,7 @@ class Study:
             target: A target, or a plain function ``(prompt, input) → answer``.
             inputs: What the candidates are tried on.
             candidates: What may be chosen; the first is the seed that the others are measured against.
-            path: The database file.
+            path: The database file, or ``"postgresql://USER@HOST/DATABASE?study=NAME"``.
             guidelines: What raters are told.
             strategy: A registered strategy.
             max_votes: Stop after so many votes.
@@ -505,7 +507,7 @@ class Study:
     def _repr_html_(self) -> str:
         self._refresh()
         belief = self._learner.belief(self.state) if self._learner.votes else None
-        return html_card(Path(self.store.path).stem, belief, self.state.candidates)
+        return html_card(self.store.title, belief, self.state.candidates)
 
     # -- record ----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from palate.store import Store, _store, open_store
+from palate.store import Store, _sqlite, open_store
 from palate.store._engine import info_for
 from palate.testing import StoreContract
 
@@ -19,5 +19,5 @@ class TestWal(StoreContract):
 class TestRollbackJournal(StoreContract):
     @pytest.fixture
     def reopen(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Store]:
-        monkeypatch.setattr(_store, "info_for", lambda version: info_for((3, 40, 1)))
+        monkeypatch.setattr(_sqlite, "info_for", lambda version: info_for((3, 40, 1)))
         return lambda: open_store(tmp_path / "study.db")

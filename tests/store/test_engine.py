@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from palate.errors import StoreError
-from palate.store import Store, _dbapi, _store, open_store
+from palate.store import Store, _dbapi, _sqlite, open_store
 from palate.store._engine import actual_info, explain, info_for, refuse_place, wal_is_safe
 from palate.store._migrate import HEAD
 from palate.testing import ballot_on, fill_study
@@ -63,7 +63,7 @@ def test_the_linked_sqlite_is_what_is_asked(tmp_path: Path) -> None:
 def test_the_file_has_the_journal_that_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], journal: str
 ) -> None:
-    monkeypatch.setattr(_store, "info_for", lambda linked: info_for(version))
+    monkeypatch.setattr(_sqlite, "info_for", lambda linked: info_for(version))
     with open_store(tmp_path / "study.db") as store:
         assert store.info.journal == journal
         with store.reading() as connection:

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from palate.errors import StoreError
-from palate.store import StudyState, _dbapi, _store, open_store
+from palate.store import StudyState, _dbapi, _sqlite, open_store
 from palate.store._engine import info_for
 from palate.testing import ballot_on, fill_study
 
@@ -106,7 +106,7 @@ def test_no_fault_loses_what_was_acknowledged(
     linked: tuple[int, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_store, "info_for", lambda version: info_for(linked))
+    monkeypatch.setattr(_sqlite, "info_for", lambda version: info_for(linked))
     refused = 0
     for at in range(1, 200):
         path = prepared()

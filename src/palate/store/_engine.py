@@ -10,7 +10,7 @@ on its way.
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -18,10 +18,10 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from palate.errors import StoreError
 from palate.store import _dbapi
+from palate.store._backend import StoreInfo
 
 __all__ = [
     "APPLICATION_ID",
-    "StoreInfo",
     "actual_info",
     "explain",
     "info_for",
@@ -43,14 +43,6 @@ _NETWORK_TYPES = frozenset(
         *("fuse.s3fs", "fuse.gcsfuse"),
     )
 )
-
-
-class StoreInfo(NamedTuple):
-    """What a study's file runs on, for ``palate doctor``."""
-
-    sqlite: str
-    journal: str
-    why: str
 
 
 def wal_is_safe(version: tuple[int, ...]) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from palate.errors import StoreError
-from palate.store._verify import sync_folder
+from palate.store._sqlite_backup import sync_folder
 
 __all__ = ["check_target", "hash_file", "write_file", "write_sidecar"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from palate.errors import MissingExtraError, StoreError
 from palate.store._export_files import hash_file
 from palate.store._export_rows import Preference, standard_row
-from palate.store._verify import sync_folder
+from palate.store._sqlite_backup import sync_folder
 
 __all__ = ["write_folder"]
 

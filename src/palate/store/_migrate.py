@@ -1,42 +1,31 @@
-"""Bringing a study's file to the schema of this Palate: forward only, in one transaction, by Alembic."""
+"""Bringing a study to the schema of this Palate: forward only, in one transaction, by Alembic."""
 
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from palate.errors import StoreError
-from palate.store._engine import APPLICATION_ID
 
-__all__ = ["HEAD", "migrate", "needs_migration"]
+__all__ = ["HEAD", "is_current", "migrate"]
 
 # The newest revision in migrations/versions; a test compares. Known here so that opening an up-to-date
 # study does not import Alembic.
 HEAD = "0001"
 
 
-def needs_migration(connection: Connection, path: Path) -> bool:
-    """Whether the file is empty or older than this Palate.
+def is_current(connection: Connection, name: str) -> bool:
+    """Whether a study has the schema of this Palate; an older one can be migrated.
 
     Raises:
-        StoreError: It is newer, or it is a database of somebody else's.
+        StoreError: It is newer.
     """
-    tables = {
-        row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type='table'")
-    }
-    if not tables:
-        return True
-    owner = connection.exec_driver_sql("PRAGMA application_id").scalar()
-    if owner != APPLICATION_ID or "alembic_version" not in tables:
-        raise StoreError(
-            f"{str(path)!r} is an SQLite database, but not a Palate study; choose another name for the study"
-        )
     version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     if not isinstance(version, str) or version > HEAD:
         raise StoreError(
-            f"{str(path)!r} was written by a newer Palate (schema {version}, this one knows up to {HEAD}); "
+            f"{name!r} was written by a newer Palate (schema {version}, this one knows up to {HEAD}); "
             "upgrade Palate, nothing was changed"
         )
-    return version != HEAD
+    return version == HEAD
 
 
 def migrate(connection: Connection) -> None:
@@ -48,4 +37,3 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")

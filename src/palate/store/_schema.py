@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy import text as sql
+from sqlalchemy.types import TypeEngine
 
 __all__ = [
     "COUNTS",
@@ -41,15 +42,22 @@ SETUP = sql("event.kind NOT IN ('voted', 'duel_shown', 'undone', 'pairing_opened
 OPEN = sql("duel.open = 1")
 COUNTS = sql("vote.undone = 0")
 
+
+def _text(length: int | None = None) -> TypeEngine[str]:
+    """A text that sorts by its code points in every database, as SQLite does of itself."""
+    kind = Text if length is None else String
+    return kind(length).with_variant(kind(length, collation="C"), "postgresql")
+
+
 event = Table(
     "event",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=False),
-    Column("at", String(40), nullable=False),
-    Column("kind", String(40), nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("payload", Text, nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("at", _text(40), nullable=False),
+    Column("kind", _text(40), nullable=False),
+    Column("actor", _text(), nullable=False),
+    Column("payload", _text(), nullable=False),
+    Column("hash", _text(64), nullable=False),
     # Votes and duels are most of the rows and nobody looks them up by kind.
     Index(
         "event_setup",
@@ -64,14 +72,14 @@ event = Table(
 pairing = Table(
     "pairing",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _text(), primary_key=True),
     Column("seq", Integer, nullable=False),
-    Column("input_id", Text, nullable=False),
-    Column("first", Text, nullable=False),
-    Column("second", Text, nullable=False),
-    Column("first_response", String(64), nullable=False),
-    Column("second_response", String(64), nullable=False),
-    Column("state", String(10), nullable=False),
+    Column("input_id", _text(), nullable=False),
+    Column("first", _text(), nullable=False),
+    Column("second", _text(), nullable=False),
+    Column("first_response", _text(64), nullable=False),
+    Column("second_response", _text(64), nullable=False),
+    Column("state", _text(10), nullable=False),
     Index("pairing_waiting", "state", "seq"),
 )
 
@@ -79,12 +87,12 @@ pairing = Table(
 duel = Table(
     "duel",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _text(), primary_key=True),
     Column("seq", Integer, nullable=False),
-    Column("pairing_id", Text, nullable=False),
-    Column("judge", Text, nullable=False),
+    Column("pairing_id", _text(), nullable=False),
+    Column("judge", _text(), nullable=False),
     Column("swapped", Integer, nullable=False),
-    Column("guideline_version", String(64), nullable=False),
+    Column("guideline_version", _text(64), nullable=False),
     Column("open", Integer, nullable=False),
     Column("reopened", Integer, nullable=False),
     Index(
@@ -102,11 +110,11 @@ vote = Table(
     "vote",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=False),
-    Column("duel_id", Text, nullable=False),
-    Column("judge", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("fingerprint", String(64), nullable=False),
-    Column("verdict", String(10), nullable=False),
+    Column("duel_id", _text(), nullable=False),
+    Column("judge", _text(), nullable=False),
+    Column("key", _text(), nullable=False),
+    Column("fingerprint", _text(64), nullable=False),
+    Column("verdict", _text(10), nullable=False),
     Column("undone", Integer, nullable=False),
     Index("vote_once", "key", "judge", unique=True),
     Index(
@@ -123,16 +131,16 @@ vote = Table(
 text = Table(
     "text",
     metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("kind", String(10), nullable=False),
+    Column("hash", _text(64), primary_key=True),
+    Column("kind", _text(10), nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
 
 response = Table(
     "response",
     metadata,
-    Column("request_key", Text, primary_key=True),
-    Column("hash", String(64), nullable=False),
+    Column("request_key", _text(), primary_key=True),
+    Column("hash", _text(64), nullable=False),
     Column("seconds", Float, nullable=False),
     Column("cost", Float, nullable=True),
     Index("response_hash", "hash"),
@@ -141,8 +149,8 @@ response = Table(
 completion = Table(
     "completion",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", _text(), primary_key=True),
+    Column("value", _text(), nullable=False),
 )
 
 # Only the newest row keeps its payload; the older ones are the curve.
@@ -151,8 +159,8 @@ belief = Table(
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("votes", Integer, nullable=False),
-    Column("best", Text, nullable=False),
+    Column("best", _text(), nullable=False),
     Column("p_best", Float, nullable=False),
     Column("win_rate", Float, nullable=False),
-    Column("payload", Text, nullable=True),
+    Column("payload", _text(), nullable=True),
 )

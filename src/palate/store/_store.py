@@ -1,4 +1,4 @@
-"""The memory of a study, in one SQLite file.
+"""The memory of a study, in one SQLite file or on a PostgreSQL server.
 
 The contract, which ``palate.testing.StoreContract`` checks on any implementation:
 
@@ -10,7 +10,6 @@ The contract, which ``palate.testing.StoreContract`` checks on any implementatio
 6. :class:`palate.store.StudyState` is a pure function of that prefix.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -21,13 +20,12 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, bindparam, insert, select
 
 from palate.errors import InputError, NotFoundError, StoreError
-from palate.store import _dbapi
 from palate.store import _schema as tables
 from palate.store._append import append_events, read_inputs
+from palate.store._backend import Backend, StoreInfo
 from palate.store._batch import Batch, last_link
 from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, save_belief
 from palate.store._content import (
@@ -37,12 +35,12 @@ from palate.store._content import (
     response_costs,
     save_response,
 )
+from palate.store._copy import copy_rows
 from palate.store._duels import assign, count_ready, load_duels, one_row, open_rows
-from palate.store._engine import StoreInfo, actual_info, explain, info_for, make_engine, refuse_place
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
-from palate.store._lock import ServerLock
-from palate.store._migrate import migrate, needs_migration
-from palate.store._verify import back_up, find_problems
+from palate.store._postgres_url import is_postgres, read_address
+from palate.store._sqlite import SqliteBackend
+from palate.store._verify import find_problems
 from palate.store._votes import check_ballot, undo_last
 from palate.store._writer import Writer
 from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response
@@ -76,17 +74,20 @@ def open_store(
     exclusive: bool = False,
     clock: Callable[[], str] = utc_now,
 ) -> "Store":
-    """Open a study's file, or make it.
+    """Open a study, or make it.
 
     Args:
-        path: The file, on a local disk.
+        path: The file, on a local disk; or ``"postgresql://USER@HOST/DATABASE?study=NAME"``, which several
+            server processes can open at once.
         create: Make it if it is missing.
         exclusive: Become the one process that serves it; others may still open it without.
         clock: Gives the wall-clock time of events, ISO 8601 in UTC.
 
     Raises:
         StoreError: The file is missing, of another kind, newer, damaged, not writable, on a network file
-            system, or being served already.
+            system, or being served already; or the server cannot be reached.
+        ConfigError: The address of a server cannot be read.
+        MissingExtraError: A server without the extra ``postgres``.
 
     Example:
         >>> import tempfile
@@ -94,14 +95,11 @@ def open_store(
         ...     store.last_seq()
         0
     """
-    place = Path(path).expanduser().absolute()
-    _check_place(place, create)
-    lock = ServerLock(place) if exclusive else None
+    backend = _backend_for(path, create=create, exclusive=exclusive)
     try:
-        return Store(place, create=create, lock=lock, clock=clock)
+        return Store(backend, clock=clock)
     except BaseException:
-        if lock is not None:
-            lock.release()
+        backend.close()
         raise
 
 
@@ -109,32 +107,33 @@ class Store:
     """A study's memory; see :func:`open_store`. Every method may be called from any thread.
 
     What a method wrote is on the disk when it returns.
+
+    Attributes:
+        place: What opens it again: the file, or the server's address without its password.
+        title: A short name: the file's without its ending, or the study's on the server.
+        path: The file; for a study on a server a name that is no file.
+        info: What it runs on.
     """
 
-    def __init__(
-        self, path: Path, *, create: bool, lock: ServerLock | None, clock: Callable[[], str]
-    ) -> None:
-        self.path = path
-        self._lock = lock
-        self.info: StoreInfo = info_for(_dbapi.sqlite_version_info)
+    def __init__(self, backend: Backend, *, clock: Callable[[], str]) -> None:
+        self.place = backend.name
+        self.title = backend.title
+        self.path = backend.path
+        self._backend = backend
         self._changed = threading.Condition()
         self._seen = 0
         self._closed = False
         self._inputs: dict[str, Input] = {}
         self._inputs_seq = 0
-        journal = self.info.journal
-        self._writing = make_engine(path, create=create, begin="BEGIN IMMEDIATE", journal=journal)
-        self._reading = make_engine(path, create=False, begin="BEGIN", journal=journal)
         try:
-            self.info = actual_info(self.info, _prepare(path, self._writing))
-        except (DBAPIError, _dbapi.Error) as error:
-            raise explain(path, error) from error
-        self._writer = Writer(self._writing, path, clock, self._announce)
-        try:
-            self._seen = self.last_seq()
-        except StoreError:
-            self._reading.dispose()
-            raise
+            self.info: StoreInfo = backend.prepare()
+        except backend.failures as error:
+            raise backend.explain(error) from error
+        self._writer = Writer(backend, clock, self._announce)
+        self._seen = self.last_seq()
+
+    def __repr__(self) -> str:
+        return f"Store({self.place!r})"
 
     def __enter__(self) -> "Store":
         return self
@@ -150,10 +149,7 @@ class Store:
     def close(self) -> None:
         """Finish what is being written and let go of the file. Idempotent."""
         self._writer.close()
-        self._reading.dispose()
-        self._writing.dispose()
-        if self._lock is not None:
-            self._lock.release()
+        self._backend.close()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -397,25 +393,37 @@ class Store:
             StoreError: It cannot be written, or the copy does not verify.
         """
         target = Path(path).expanduser().absolute()
-        refuse_place(target)
         with self.reading() as connection:
-            back_up(self.path, connection, target)
+            self._backend.back_up(connection, target)
         return target
+
+    def fill_from(self, source: "Store") -> int:
+        """Copy everything that another study holds into this empty one: onto a server, or back into a file.
+
+        Returns:
+            How many events were copied.
+
+        Raises:
+            ConflictError: This study is not empty.
+            StoreError: It could not be written; nothing of it was kept.
+        """
+        with source.reading() as connection:
+            return self._writer.run(lambda batch: copy_rows(connection, batch.connection))
 
     def verify(self) -> list[str]:
         """Look for damage: the file, the chain of hashes, the projections, the texts. Empty is good."""
-        return find_problems(self.reading)
+        return find_problems(self.reading, self._backend.find_damage)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """A read transaction, for exports and the like. Keep it short: it can hold up the writer."""
         if self._closed:
-            raise StoreError(f"{str(self.path)!r} was closed; open the study again")
+            raise StoreError(f"{self.place!r} was closed; open the study again")
         try:
-            with self._reading.connect() as connection:
+            with self._backend.reading.connect() as connection:
                 yield connection
-        except (DBAPIError, _dbapi.Error) as error:
-            raise explain(self.path, error) from error
+        except self._backend.failures as error:
+            raise self._backend.explain(error) from error
 
     def _announce(self, seq: int) -> None:
         with self._changed:
@@ -449,26 +457,9 @@ def _kind(name: str) -> EventKind:
         raise StoreError(f"an event of kind {name!r} is from a newer Palate; upgrade Palate") from None
 
 
-def _check_place(place: Path, create: bool) -> None:
-    name = repr(str(place))
-    if place.is_dir():
-        raise StoreError(f"{name} is a folder; name the study's file in it, such as 'study.db'")
-    if not place.exists() and not create:
-        raise StoreError(f"there is no study at {name}; check the name, or start one with `palate init`")
-    if not place.parent.is_dir():
-        raise StoreError(f"there is no folder {str(place.parent)!r} for the study; make it first")
-    refuse_place(place)
-    # SQLite writes its journal beside the file, so the folder has to be writable too.
-    for target in (place.parent, place) if place.exists() else (place.parent,):
-        if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            raise StoreError(
-                f"{str(target)!r} is read-only, so the study cannot be kept there; "
-                "change that or copy it elsewhere"
-            )
+def _backend_for(place: str | Path, *, create: bool, exclusive: bool) -> Backend:
+    if isinstance(place, str) and is_postgres(place):
+        from palate.store._postgres import PostgresBackend
 
-
-def _prepare(path: Path, engine: Engine) -> str:
-    with engine.connect() as connection, connection.begin():
-        if needs_migration(connection, path):
-            migrate(connection)
-        return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
+        return PostgresBackend(read_address(place), create=create, exclusive=exclusive)
+    return SqliteBackend(Path(place).expanduser().absolute(), create=create, exclusive=exclusive)

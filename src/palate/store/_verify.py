@@ -1,28 +1,22 @@
-"""Looking for damage, and copying a study while it is in use.
+"""Looking for damage.
 
-Four independent questions: is the file sound (SQLite's own check), is the chain of hashes whole, do the
+Four independent questions: does the database find itself sound, is the chain of hashes whole, do the
 tables say what the events say, and is every text still what its name says.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
-import apsw
 from sqlalchemy import Connection, Select, Table, select
-from sqlalchemy.exc import DBAPIError
 
 from palate.errors import PalateError, StoreError
-from palate.store import _dbapi
 from palate.store import _schema as tables
-from palate.store._engine import explain, make_engine
 from palate.store._events import EventKind, StoredEvent, chained, decode
 from palate.store._state import StudyState
 from palate.types import Response
 
-__all__ = ["back_up", "find_problems", "sync_folder"]
+__all__ = ["find_problems"]
 
 Reader = Callable[[], AbstractContextManager[Connection]]
 Row = tuple[Any, ...]
@@ -32,18 +26,19 @@ _SLICE = 1000
 _MOST_PROBLEMS = 20
 
 
-def find_problems(reader: Reader) -> list[str]:
+def find_problems(reader: Reader, find_damage: Callable[[Connection], list[str]]) -> list[str]:
     """Every kind of damage that was found, in words; empty when all is well.
 
     Args:
         reader: Opens a read transaction; several short ones are used, so voting goes on meanwhile. Only
             events that were there at the start are looked at.
+        find_damage: The database's own checks, asked first.
     """
     try:
         with reader() as connection:
-            sound = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
-        if sound != ["ok"]:
-            return [f"the file is damaged: {line}" for line in sound]
+            damage = find_damage(connection)
+        if damage:
+            return damage
         expected = _Expected()
         problems = expected.read(reader)
         if not problems:
@@ -187,66 +182,3 @@ def _rows(reader: Reader, table: Table, after: int | str) -> Iterator[Any]:
         if len(rows) < _SLICE:
             return
         after = getattr(rows[-1], key.name)
-
-
-def back_up(source: Path, connection: Connection, target: Path) -> None:
-    """Copy the file page by page into a temporary one, check that, and give it its name.
-
-    Raises:
-        StoreError: The target cannot be written, or the copy does not verify.
-    """
-    if target == source or (target.exists() and target.samefile(source)):
-        raise StoreError(f"{str(target)!r} is the study itself; name another file for the backup")
-    if target.is_dir() or not target.parent.is_dir():
-        raise StoreError(f"{str(target)!r} cannot be written: it is a folder, or its folder is missing")
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        _copy(connection, draft)
-        problems = _problems_of(draft)
-        if problems:
-            raise StoreError(f"the copy of {str(source)!r} does not verify: {problems[0]}")
-        draft.replace(target)
-        sync_folder(target.parent)
-    except (_dbapi.Error, apsw.Error) as error:
-        raise explain(
-            target, error if isinstance(error, _dbapi.Error) else _dbapi.translated(error)
-        ) from error
-    finally:
-        for leftover in (draft, draft.with_name(draft.name + "-journal")):
-            with suppress(OSError):
-                leftover.unlink(missing_ok=True)
-
-
-def _copy(connection: Connection, draft: Path) -> None:
-    source: Any = connection.connection.dbapi_connection
-    target = _dbapi.connect(str(draft))
-    try:
-        with target.handle.backup("main", source.handle, "main") as copy:
-            while not copy.done:
-                copy.step(-1)
-        # One plain file, with no WAL beside it that could be forgotten.
-        target.handle.execute("PRAGMA journal_mode=DELETE")
-    finally:
-        target.close()
-    with draft.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _problems_of(draft: Path) -> list[str]:
-    engine = make_engine(draft, create=False, begin="BEGIN", journal="delete")
-    try:
-        return find_problems(engine.connect)
-    except DBAPIError as error:
-        return [str(explain(draft, error))]
-    finally:
-        engine.dispose()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder survive a power cut, where the system lets folders be synced."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

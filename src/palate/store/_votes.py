@@ -108,11 +108,12 @@ def cast_votes(batch: Batch, ballots: Sequence[tuple[Ballot, str]]) -> list[Rece
             closed.add(ballot.duel_id)
         outcomes.append(outcome)
     if votes:
-        batch.flush()
-        connection.execute(insert(tables.vote), votes)
         decided = [row["duel_id"] for row in votes]
-        connection.execute(_CLOSE_DUELS, {"which": decided})
-        connection.execute(_PAIRINGS_VOTED, {"which": [duels[duel_id].pairing_id for duel_id in decided]})
+        with batch.together():
+            batch.flush()
+            connection.execute(insert(tables.vote), votes)
+            connection.execute(_CLOSE_DUELS, {"which": decided})
+            connection.execute(_PAIRINGS_VOTED, {"which": [duels[duel_id].pairing_id for duel_id in decided]})
     return outcomes
 
 

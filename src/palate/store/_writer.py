@@ -9,16 +9,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 
 from palate.errors import StoreError
-from palate.store import _dbapi
+from palate.store._backend import Backend
 from palate.store._batch import Batch
-from palate.store._engine import explain
 from palate.store._votes import cast_votes
 from palate.types import Ballot, Receipt
 
@@ -28,6 +25,8 @@ Outcome = TypeVar("Outcome")
 
 # Bounds the time that one transaction can take; past it, further callers wait for the next.
 _MOST_AT_ONCE = 256
+# How often work is tried whose transaction ended, before its commit, for a reason that passes by itself.
+_TRIES = 4
 
 
 class _Job(NamedTuple):
@@ -45,17 +44,13 @@ class Writer:
     """Runs work in transactions on a thread of its own.
 
     Args:
-        engine: Begins its transactions with ``BEGIN IMMEDIATE``.
-        path: For error texts.
+        backend: Begins transactions that hold the write lock.
         clock: Gives the wall-clock time of events.
         committed: Called with the last sequence number after each commit.
     """
 
-    def __init__(
-        self, engine: Engine, path: Path, clock: Callable[[], str], committed: Callable[[int], None]
-    ) -> None:
-        self._engine = engine
-        self._path = path
+    def __init__(self, backend: Backend, clock: Callable[[], str], committed: Callable[[int], None]) -> None:
+        self._backend = backend
         self._clock = clock
         self._committed = committed
         self._queue: queue.SimpleQueue[_Job | _Cast | None] = queue.SimpleQueue()
@@ -88,7 +83,7 @@ class Writer:
     def _put(self, item: "_Job | _Cast") -> None:
         with self._gate:
             if self._closed:
-                raise StoreError(f"{str(self._path)!r} was closed; open the study again")
+                raise StoreError(f"{self._backend.name!r} was closed; open the study again")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="palate-writer", daemon=True)
                 self._thread.start()
@@ -117,35 +112,50 @@ class Writer:
         return items, False
 
     def _commit(self, items: Sequence[_Job | _Cast]) -> None:
+        failures = self._backend.failures
         try:
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            with self._connection.begin():
-                batch = Batch(self._connection, self._clock)
-                outcomes = _perform(batch, items)
-        except (DBAPIError, _dbapi.Error) as error:
+            seq, outcomes = self._transact(items)
+        except failures as error:
             # Nothing of this transaction was answered; a fresh connection rolls back whatever is left of it.
             self._drop_connection()
-            outcomes: list[Any] = [explain(self._path, error)] * len(items)
+            outcomes: list[Any] = [self._backend.explain(error)] * len(items)
         except Exception as error:
             self._drop_connection()
             outcomes = [error] * len(items)
         else:
-            self._committed(batch.seq)
+            self._committed(seq)
         for item, outcome in zip(items, outcomes, strict=True):
-            if isinstance(outcome, DBAPIError):
-                outcome = explain(self._path, outcome)
+            if isinstance(outcome, failures):
+                outcome = self._backend.explain(outcome)
             if isinstance(outcome, Exception):
                 item.future.set_exception(outcome)
             else:
                 item.future.set_result(outcome)
+
+    def _transact(self, items: Sequence[_Job | _Cast]) -> tuple[int, list[Any]]:
+        for left in reversed(range(_TRIES)):
+            done = False
+            try:
+                if self._connection is None:
+                    self._connection = self._backend.writing.connect()
+                with self._connection.begin():
+                    batch = Batch(self._connection, self._clock, self._backend.together)
+                    outcomes = _perform(batch, items)
+                    # From here on a failure may hide a commit that happened, so only the caller may repeat.
+                    done = True
+                return batch.seq, outcomes
+            except self._backend.failures as error:
+                if done or not left or not self._backend.passing(error):
+                    raise
+                self._drop_connection()
+        raise AssertionError("the last try returns or raises")
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 connection.close()
-            except (DBAPIError, _dbapi.Error):
+            except self._backend.failures:
                 # The rollback of a connection whose disk has failed fails too; closing it is what is left.
                 connection.invalidate()
 

@@ -2,6 +2,7 @@
 
 from palate.testing._judges import JudgeContract, sample_duels
 from palate.testing._models import ModelContract
+from palate.testing._postgres import PostgresServer, find_postgres, postgres_server
 from palate.testing._stores import StoreContract, ballot_on, fill_study
 from palate.testing._storm import StormReport, storm
 from palate.testing._strategies import StrategyContract, StrategyRow
@@ -10,6 +11,7 @@ from palate.testing._targets import ProposerContract, TargetContract
 __all__ = [
     "JudgeContract",
     "ModelContract",
+    "PostgresServer",
     "ProposerContract",
     "StoreContract",
     "StormReport",
@@ -18,6 +20,8 @@ __all__ = [
     "TargetContract",
     "ballot_on",
     "fill_study",
+    "find_postgres",
+    "postgres_server",
     "sample_duels",
     "storm",
 ]

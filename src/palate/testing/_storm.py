@@ -67,11 +67,13 @@ class StormReport(NamedTuple):
         return not (self.lost or self.doubled or self.invented or self.refused or self.problems)
 
 
-def storm(path: Path, *, rounds: int, writers: int = 16, seed: int = 0, longest: float = 1.5) -> StormReport:
+def storm(
+    path: Path | str, *, rounds: int, writers: int = 16, seed: int = 0, longest: float = 1.5
+) -> StormReport:
     """Kill a server again and again while writers vote, then look at what is left.
 
     Args:
-        path: Where the study will be; must not exist.
+        path: Where the study will be, a file or an address on a server; must not exist.
         rounds: How often to kill.
         writers: How many vote at once, each as a judge of its own.
         seed: Draws the moments and the verdicts.
@@ -201,7 +203,7 @@ def _line_client(link: socket.socket) -> Callable[[dict[str, Any]], dict[str, An
     return ask
 
 
-def _start_server(path: Path, address: _Address) -> "subprocess.Popen[bytes]":
+def _start_server(path: Path | str, address: _Address) -> "subprocess.Popen[bytes]":
     server = subprocess.Popen(
         [sys.executable, "-c", "from palate.testing._storm import serve; serve()", str(path)],
         stdout=subprocess.PIPE,
@@ -212,7 +214,9 @@ def _start_server(path: Path, address: _Address) -> "subprocess.Popen[bytes]":
     return server
 
 
-def _reckon(path: Path, ledgers: list[_Ledger], state: StudyState, rounds: int, start: float) -> StormReport:
+def _reckon(
+    path: Path | str, ledgers: list[_Ledger], state: StudyState, rounds: int, start: float
+) -> StormReport:
     sent = {key: ballot for ledger in ledgers for key, ballot in ledger.sent.items()}
     acknowledged = {key: seq for ledger in ledgers for key, seq in ledger.acknowledged.items()}
     found: dict[str, tuple[int, str, str]] = {}

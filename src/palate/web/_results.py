@@ -118,7 +118,7 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
         verdicts=shares,
         given=votes.total(),
         cost=_cost(spent, texts),
-        file=shlex.quote(str(view.store.path)),
+        file=shlex.quote(view.store.place),
         showings=showings(view, state, belief, seed_of(state.candidates)) if best else (),
         failures=failed[:FAILURES],
         more_failures=max(0, len(failed) - FAILURES),

@@ -127,7 +127,7 @@ class StatisticsPage:
             if self._found is None or key != self._key:
                 self._found, self._key = self._work(state), key
             found = self._found
-        file = shlex.quote(str(self._view.store.path))
+        file = shlex.quote(self._view.store.place)
         return statistics_view(found, self._words["statistics"], name=self._view.title, file=file)
 
     def _work(self, state: StudyState) -> Statistics:

@@ -5,7 +5,6 @@ voting page: a duel is its opaque identifier, its input and two answers.
 """
 
 import threading
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from palate.errors import ConflictError, InputError, NotFoundError
@@ -42,7 +41,7 @@ class StudyView:
         self.judge = judge
         self.renderer = Renderer(words)
         self.answers = AnswerRenderer(self.renderer, words)
-        self.study = digest(str(Path(store.path).absolute()))[:16]
+        self.study = digest(str(store.place))[:16]
         self._state = StudyState()
         self._lock = threading.Lock()
 
@@ -57,7 +56,7 @@ class StudyView:
         """The study's own name, or its file's."""
         study = self.state().settings.get("study")
         name = study.get("name") if isinstance(study, dict) else None
-        return str(name or Path(self.store.path).stem)
+        return str(name or self.store.title)
 
     def duels(self) -> dict[str, Json]:
         """Everything that the voting page shows, as JSON."""

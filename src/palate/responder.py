@@ -19,8 +19,9 @@ from palate.errors import ConfigError
 from palate.store import EventKind, Store, pairing_payload
 from palate.types import Candidate, Input, Pairing, Response, Target, digest
 
-__all__ = ["Responder"]
+__all__ = ["OUTAGE", "Responder"]
 
+OUTAGE = 6  # failures in a row, of several candidates, after which the model is to blame
 TRIES = 3
 LAST_TRIES = 6  # for a candidate that never answered, when nobody else is asked any more
 
@@ -48,6 +49,7 @@ class Responder:
         self._target_key = target_key
         self._under_way: dict[str, asyncio.Task[Response]] = {}
         self._failures: dict[str, int] = {}
+        self._unanswered: set[str] = set()  # who failed since the last response
         self._answered: set[str] = set()
         self._seconds: deque[float] = deque(maxlen=20)
 
@@ -94,7 +96,11 @@ class Responder:
         if response.failed is None:
             self._store.put_response(key, response)
             self._seconds.append(time.monotonic() - started)
+            if self.outage >= OUTAGE and len(self._unanswered) > 1:
+                for identifier in self._unanswered:  # the model was at fault, not they
+                    self._failures.pop(identifier, None)
             self.outage = 0
+            self._unanswered.clear()
             self._answered.add(candidate.id)
             self._failures.pop(candidate.id, None)
             for identifier, times in list(self._failures.items()):
@@ -104,6 +110,7 @@ class Responder:
             failure = {"candidate_id": candidate.id, "input_id": place.id, "reason": response.failed}
             self._store.append(EventKind.RESPONSE_FAILED, failure)
             self.outage += 1
+            self._unanswered.add(candidate.id)
             self.last_failure = response.failed
             self._failures[candidate.id] = self._failures.get(candidate.id, 0) + 1
             if self._failures[candidate.id] >= LAST_TRIES and self._never_answered(candidate.id):

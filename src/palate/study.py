@@ -29,7 +29,7 @@ from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
 from palate.questions import pairing_for, queue_depth
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
-from palate.responder import Responder
+from palate.responder import OUTAGE, Responder
 from palate.store import (
     EventKind,
     Store,
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 Progress = Callable[[str, int, int], None]
-OUTAGE = 6  # failures in a row after which the model, not the candidate, is to blame
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -65,3 +65,21 @@ def test_when_everything_fails_nobody_is_withdrawn(tmp_path: Path) -> None:
             assert not ask(responder, GOOD, BAD, number)
         assert responder.outage == 24
         assert not StudyState.replay(store.events()).withdrawn
+
+
+def test_after_an_outage_nobody_is_blamed_for_it(tmp_path: Path) -> None:
+    with open_store(tmp_path / "s.db") as store:
+        store.append(EventKind.STUDY_CREATED, {"config": "", "settings": {}, "guidelines": ""})
+        store.append(EventKind.INPUTS_ADDED, inputs_payload([PLACE]))
+        store.append(EventKind.CANDIDATES_ADDED, candidates_payload([GOOD, OTHER, BAD]))
+        target = Picky("good", "other", "bad")
+        responder = Responder(store, target, "", "key")
+        for number in range(4):
+            assert not ask(responder, GOOD, BAD, number)
+        target.refused = {"bad"}
+        assert ask(responder, GOOD, OTHER, 4)
+        assert not StudyState.replay(store.events()).withdrawn
+        # One that goes on failing while others answer is withdrawn as ever.
+        for number in range(5, 5 + LAST_TRIES):
+            assert not ask(responder, OTHER, BAD, number)
+        assert set(StudyState.replay(store.events()).withdrawn) == {BAD.id}

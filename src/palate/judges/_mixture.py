@@ -20,6 +20,7 @@ from typing import Literal, final
 
 from palate.choice import gini_weights, owa, tempered_weights
 from palate.errors import ConfigError
+from palate.judges._simulated import sigmoid
 from palate.types import Grade, Grader, Input, Response
 
 __all__ = ["Calibrated", "Mixture"]
@@ -66,7 +67,7 @@ class Calibrated:
         if base.unknown is not None or base.reward is None:
             return Grade(unknown=base.unknown or f"{self.name} gives the baseline no reward")
         gap = (own.reward - base.reward) / self.temperature
-        return Grade(_sigmoid(gap), own.satisfied, reason=own.reason)
+        return Grade(sigmoid(gap), own.satisfied, reason=own.reason)
 
 
 @final
@@ -145,7 +146,3 @@ class Mixture:
             {"mean": 0.0, "worst": 1.0}.get(self.average) if isinstance(self.average, str) else self.average
         )
         return tempered_weights(size, fairness or 0.0).tolist()
-
-
-def _sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0.0 else math.exp(x) / (1.0 + math.exp(x))

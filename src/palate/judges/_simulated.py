@@ -27,7 +27,7 @@ from palate.errors import ConfigError, InputError
 from palate.judges._metrics import metric as find_metric
 from palate.types import Duel, Input, Judgement, Response, Verdict, digest
 
-__all__ = ["Odds", "Score", "SimulatedJudge", "simulated_judge"]
+__all__ = ["Odds", "Score", "SimulatedJudge", "sigmoid", "simulated_judge"]
 
 Score = Callable[[Input, str], float]
 """``score(input, answer)``: larger is better."""
@@ -100,7 +100,7 @@ class SimulatedJudge:
             >>> SimulatedJudge(lambda input, answer: 0.0, tie_rate=0.5).odds(0.2, 0.2)
             Odds(left=0.25, tie=0.5, right=0.25)
         """
-        p = _sigmoid(self._scale * (left - right) + self._bias)
+        p = sigmoid(self._scale * (left - right) + self._bias)
         tie = self._nu * math.sqrt(p * (1.0 - p))
         total = 1.0 + tie
         left_odds, tie_odds, right_odds = p / total, tie / total, (1.0 - p) / total
@@ -133,7 +133,8 @@ class SimulatedJudge:
         return float(self._score(asked, response.content))
 
 
-def _sigmoid(x: float) -> float:
+def sigmoid(x: float) -> float:
+    """Logistic function of one number, without overflow."""
     if x >= 0.0:
         return 1.0 / (1.0 + math.exp(-x))
     grown = math.exp(x)

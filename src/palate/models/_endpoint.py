@@ -1,7 +1,7 @@
 """Where an OpenAI-style model is reached, under which key, and how a request to it is written."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from palate.errors import ConfigError
 from palate.models._requests import sample_seed
 from palate.types import Json, Request
 
-__all__ = ["OPENAI_URL", "Endpoint", "checked_url"]
+__all__ = ["OPENAI_URL", "Endpoint", "checked_url", "endpoint_at"]
 
 OPENAI_URL = "https://api.openai.com/v1"
 """Where requests go unless ``base_url`` says otherwise."""
@@ -39,6 +39,11 @@ class Endpoint:
     def __str__(self) -> str:
         """How errors name it."""
         return f"{self.model!r} at {self.base_url}"
+
+    @property
+    def name(self) -> str:
+        """The model's name; with the address, unless that is OpenAI's own."""
+        return self.model if self.base_url == OPENAI_URL else f"{self.model}@{self.base_url}"
 
     def key(self) -> str:
         """Read the key; ``""`` when none is sent.
@@ -84,6 +89,35 @@ class Endpoint:
                 return f"; check the key in the environment variable {self.api_key_env}"
             return "; no key was sent: name its environment variable as api_key_env"
         return "; check base_url and the name of the model" if status == 404 else ""
+
+
+def endpoint_at(
+    model: str,
+    base_url: str | None,
+    api_key_env: str | None,
+    *,
+    embedding_model: str | None = None,
+    extra: Mapping[str, Json] | None = None,
+    omit: Sequence[str] = (),
+) -> Endpoint:
+    """Make an endpoint of what a study file says of it; see :class:`Endpoint` for the rest.
+
+    Args:
+        model: Name of the model at the endpoint.
+        base_url: Its address; ``None`` for OpenAI's own.
+        api_key_env: Left out, ``OPENAI_API_KEY`` is used at OpenAI's own address, and no key elsewhere.
+        embedding_model: As in :class:`Endpoint`.
+        extra: As in :class:`Endpoint`.
+        omit: As in :class:`Endpoint`.
+
+    Raises:
+        ConfigError: The address is wrong, or the model's name is empty.
+    """
+    url = checked_url(base_url or OPENAI_URL)
+    if not model:
+        raise ConfigError("model is empty; it must be the name of a model at the endpoint")
+    variable = api_key_env or ("OPENAI_API_KEY" if url == OPENAI_URL else None)
+    return Endpoint(model, url, variable, embedding_model, dict(extra or {}), tuple(omit))
 
 
 def checked_url(base_url: str) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
 from palate.models._answers import UnusableAnswerError, read_body
-from palate.models._endpoint import OPENAI_URL, Endpoint, checked_url
+from palate.models._endpoint import OPENAI_URL, Endpoint, endpoint_at
 from palate.models._ledger import Estimate
 from palate.models._limits import AdaptiveLimit, LimitPool
 from palate.models._pricing import FREE, Price, PriceTable, price_table
@@ -93,8 +93,7 @@ class ImagesModel:
     @property
     def name(self) -> str:
         """The model's name; with the address, unless that is OpenAI's own."""
-        end = self._endpoint
-        return end.model if end.base_url == OPENAI_URL else f"{end.model}@{end.base_url}"
+        return self._endpoint.name
 
     @property
     def capabilities(self) -> Capabilities:
@@ -319,14 +318,11 @@ def images_model(
     Raises:
         ConfigError: An option is wrong, or the variable holds no key.
     """
-    url = checked_url(base_url or OPENAI_URL)
-    if not model:
-        raise ConfigError("model is empty; it must be the name of a model at the endpoint")
+    endpoint = endpoint_at(model, base_url, api_key_env, extra=extra, omit=omit)
     if picture_price is not None:
         _check_price(picture_price, prices)
-    variable = api_key_env or ("OPENAI_API_KEY" if url == OPENAI_URL else None)
     return ImagesModel(
-        Endpoint(model, url, variable, None, dict(extra or {}), tuple(omit)),
+        endpoint,
         picture_price=None if picture_price is None else float(picture_price),
         prices=price_table(model, prices),
         retrier=Retrier(retry_policy(retry)),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from palate.errors import ConfigError, UnsupportedError
+from palate.errors import UnsupportedError
 from palate.models._answer_cache import Operation
 from palate.models._answers import (
     Answered,
@@ -22,7 +22,7 @@ from palate.models._answers import (
     read_usage,
 )
 from palate.models._embeddings import unit_rows
-from palate.models._endpoint import OPENAI_URL, Endpoint, checked_url
+from palate.models._endpoint import Endpoint, endpoint_at
 from palate.models._limits import LimitPool
 from palate.models._pricing import Price, PriceTable, price_table
 from palate.models._requests import check_request
@@ -75,8 +75,7 @@ class OpenAIModel:
     @property
     def name(self) -> str:
         """The model's name; with the address, unless that is OpenAI's own."""
-        end = self._endpoint
-        return end.model if end.base_url == OPENAI_URL else f"{end.model}@{end.base_url}"
+        return self._endpoint.name
 
     @property
     def capabilities(self) -> Capabilities:
@@ -228,12 +227,8 @@ def openai_model(
     Raises:
         ConfigError: An option is wrong, or the variable holds no key.
     """
-    url = checked_url(base_url or OPENAI_URL)
-    if not model:
-        raise ConfigError("model is empty; it must be the name of a model at the endpoint")
-    variable = api_key_env or ("OPENAI_API_KEY" if url == OPENAI_URL else None)
     return OpenAIModel(
-        Endpoint(model, url, variable, embedding_model, dict(extra or {}), tuple(omit)),
+        endpoint_at(model, base_url, api_key_env, embedding_model=embedding_model, extra=extra, omit=omit),
         prices=price_table(model, prices),
         retrier=Retrier(retry_policy(retry)),
         limits=limits or LimitPool(most=max_concurrency),

@@ -28,7 +28,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from palate.errors import ConfigError
-from palate.proposers._draw import check_options, seed_of
+from palate.proposers._draw import check_options, starting_prompt
 from palate.proposers._feedback import against, tell
 from palate.proposers._written import ANSWER, Writer
 from palate.types import Candidate, Json, Known, Model
@@ -103,10 +103,7 @@ class Critique:
         check_options(beam=self.beam, errors=self.errors, gradients=self.gradients, expansion=self.expansion)
         if self.successors < 0:
             raise ConfigError(f"successors is {self.successors!r}; it is at least 0")
-        writer = Writer(
-            self.model, self.temperature, self.max_tokens, self.longest, self.attempts, self.concurrency
-        )
-        object.__setattr__(self, "writer", writer)
+        object.__setattr__(self, "writer", Writer.of(self))
 
     async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates; see :class:`palate.types.Proposer`.
@@ -115,8 +112,7 @@ class Critique:
             ConfigError: There is no prompt to start from.
             BudgetError: A call could have exceeded the budget.
         """
-        if seed_of(known.existing) is None:
-            raise ConfigError("critique needs a prompt to start from; set seed under [prompts]")
+        starting_prompt(known.existing, "critique")
         beam = known.ranked()[: self.beam]
         slots = self._slots(rng)
         cycle = len(beam) * len(slots)

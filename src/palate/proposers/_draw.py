@@ -23,6 +23,7 @@ __all__ = [
     "failures",
     "identity",
     "seed_of",
+    "starting_prompt",
 ]
 
 Draw = Callable[[int, np.random.Generator], Awaitable[Candidate | None]]
@@ -104,6 +105,18 @@ def seed_of(existing: Sequence[Candidate]) -> Candidate | None:
     """The study's seed prompt: the one marked so, or else the first there is."""
     marked = [candidate for candidate in existing if candidate.lineage.origin == "seed"]
     return next(iter([*marked, *existing]), None)
+
+
+def starting_prompt(existing: Sequence[Candidate], who: str) -> Candidate:
+    """The seed prompt, for a proposer that can do nothing without one.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    seed = seed_of(existing)
+    if seed is None:
+        raise ConfigError(f"{who} needs a prompt to start from; set seed under [prompts]")
+    return seed
 
 
 def ask(

@@ -27,8 +27,7 @@ from typing import final
 
 import numpy as np
 
-from palate.errors import ConfigError
-from palate.proposers._draw import check_options, seed_of
+from palate.proposers._draw import check_options, starting_prompt
 from palate.proposers._written import ANSWER, Writer
 from palate.types import Array, Candidate, Json, Known, Model
 
@@ -92,7 +91,7 @@ class EvoPromptGa:
 
     def __post_init__(self) -> None:
         check_options(population=self.population)
-        object.__setattr__(self, "writer", _writer(self))
+        object.__setattr__(self, "writer", Writer.of(self))
 
     async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates; see :class:`palate.types.Proposer`.
@@ -143,7 +142,7 @@ class EvoPromptDe:
 
     def __post_init__(self) -> None:
         check_options(population=self.population)
-        object.__setattr__(self, "writer", _writer(self))
+        object.__setattr__(self, "writer", Writer.of(self))
 
     async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates, the places of the population taking turns as the base.
@@ -176,8 +175,7 @@ def fitness(candidate: Candidate, known: Known) -> float:
 
 def fittest(known: Known, size: int) -> list[Candidate]:
     """The population: the ``size`` fittest that take part."""
-    if seed_of(known.existing) is None:
-        raise ConfigError("evolution needs a prompt to start from; set seed under [prompts]")
+    starting_prompt(known.existing, "evolution")
     return known.ranked()[:size]
 
 
@@ -194,8 +192,7 @@ def occupants(known: Known, size: int) -> list[Candidate]:
     their making, each against whoever held its base's place before it.
     """
     first = [c for c in known.ranked() if c.lineage.origin != _DE_ORIGIN]
-    if seed_of(known.existing) is None or not first:
-        raise ConfigError("evolution needs a prompt to start from; set seed under [prompts]")
+    starting_prompt(first, "evolution")
     places = first[:size]
     place_of = {candidate.id: place for place, candidate in enumerate(places)}
     for child in known.existing:
@@ -215,14 +212,3 @@ def donors(
     others = [candidate for candidate in places if candidate.id != base.id] or [base]
     chosen = rng.choice(len(others), size=2, replace=len(others) < 2)
     return others[int(chosen[0])], others[int(chosen[1])]
-
-
-def _writer(options: EvoPromptGa | EvoPromptDe) -> Writer:
-    return Writer(
-        options.model,
-        options.temperature,
-        options.max_tokens,
-        options.longest,
-        options.attempts,
-        options.concurrency,
-    )

@@ -25,7 +25,7 @@ from typing import final
 import numpy as np
 
 from palate.errors import ConfigError
-from palate.proposers._draw import check_options, seed_of
+from palate.proposers._draw import check_options, starting_prompt
 from palate.proposers._written import ANSWER, Writer
 from palate.types import Candidate, Known, Model
 
@@ -79,10 +79,7 @@ class Opro:
             raise ConfigError(f"threshold is {self.threshold!r}; it lies between 0 and 1")
         if self.exemplars < 0:
             raise ConfigError(f"exemplars is {self.exemplars!r}; it is at least 0")
-        writer = Writer(
-            self.model, self.temperature, self.max_tokens, self.longest, self.attempts, self.concurrency
-        )
-        object.__setattr__(self, "writer", writer)
+        object.__setattr__(self, "writer", Writer.of(self))
 
     async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates; see :class:`palate.types.Proposer`.
@@ -91,9 +88,7 @@ class Opro:
             ConfigError: There is no prompt to start from.
             BudgetError: A call could have exceeded the budget.
         """
-        seed = seed_of(known.existing)
-        if seed is None:
-            raise ConfigError("opro needs a prompt to start from; set seed under [prompts]")
+        seed = starting_prompt(known.existing, "opro")
         shown = self.best_last(known) or [seed]
 
         async def draw(sample: int, own: np.random.Generator) -> Candidate | None:

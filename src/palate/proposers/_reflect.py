@@ -29,7 +29,7 @@ from typing import final
 import numpy as np
 
 from palate.errors import ConfigError
-from palate.proposers._draw import check_options, seed_of
+from palate.proposers._draw import check_options, starting_prompt
 from palate.proposers._feedback import met, outcome_for, tell
 from palate.proposers._written import ANSWER, Writer
 from palate.types import Candidate, Comparison, Known, Model
@@ -91,10 +91,7 @@ class Reflect:
         check_options(traces=self.traces)
         if not (np.isfinite(self.weight) and self.weight > 0):
             raise ConfigError(f"weight is {self.weight!r}; it is above 0")
-        writer = Writer(
-            self.model, self.temperature, self.max_tokens, self.longest, self.attempts, self.concurrency
-        )
-        object.__setattr__(self, "writer", writer)
+        object.__setattr__(self, "writer", Writer.of(self))
 
     async def propose(self, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Make up to ``n`` candidates; see :class:`palate.types.Proposer`.
@@ -103,8 +100,7 @@ class Reflect:
             ConfigError: There is no prompt to start from.
             BudgetError: A call could have exceeded the budget.
         """
-        if seed_of(known.existing) is None:
-            raise ConfigError("reflect needs a prompt to start from; set seed under [prompts]")
+        starting_prompt(known.existing, "reflect")
         pool = known.ranked()
         chances = pareto_chances(input_scores(pool, known, self.weight))
         chance_N = np.array([chances.get(candidate.id, 0.0) for candidate in pool])

@@ -17,7 +17,7 @@ import numpy as np
 
 from palate.errors import ConfigError
 from palate.proposers._clean import clean_completion, usable
-from palate.proposers._draw import ask, check_options, collect, demonstrations_part, seed_of
+from palate.proposers._draw import ask, check_options, collect, demonstrations_part, starting_prompt
 from palate.types import Candidate, Example, Known, Lineage, Model
 
 __all__ = ["REWORD", "Rephrase"]
@@ -78,9 +78,7 @@ class Rephrase:
             BudgetError: A call could have exceeded the budget.
         """
         examples = known.examples
-        seed = seed_of(known.existing)
-        if seed is None:
-            raise ConfigError("rephrase needs a prompt to start from; set seed under [prompts]")
+        seed = starting_prompt(known.existing, "rephrase")
         if len(examples) < self.demonstrations:
             demonstrations_part(examples, self.demonstrations, rng)
         pool = tuple(known.existing) if self.parents == "any" else (seed,)

@@ -8,7 +8,7 @@ placeholder of its parent or repeats the request itself is no prompt; the next d
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -27,6 +27,23 @@ _TAGGED = re.compile(r"<prompt>(.*?)</prompt>", re.DOTALL | re.I)
 _TAG = re.compile(r"</?prompt>", re.I)
 _WORD = re.compile(r"\w+")
 _ECHO = 8  # words in a row that are no accident
+
+
+class AsksAModel(Protocol):
+    """A proposer's options of asking a model; see :class:`Writer`."""
+
+    @property
+    def model(self) -> Model: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def longest(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def concurrency(self) -> int: ...
 
 
 @final
@@ -61,6 +78,11 @@ class Writer:
             attempts=self.attempts,
             concurrency=self.concurrency,
         )
+
+    @classmethod
+    def of(cls, own: "AsksAModel") -> "Writer":
+        """The writer of a proposer that has these options among its own."""
+        return cls(own.model, own.temperature, own.max_tokens, own.longest, own.attempts, own.concurrency)
 
     async def collect(self, draw: Draw, n: int, *, known: Known, rng: np.random.Generator) -> list[Candidate]:
         """Draw up to ``n`` candidates that are new; see :func:`palate.proposers._draw.collect`."""

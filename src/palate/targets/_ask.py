@@ -2,10 +2,10 @@
 
 from time import perf_counter
 
-from palate.errors import BudgetError, StoreError
+from palate.errors import BudgetError, ConfigError, StoreError
 from palate.types import Completion, Model, Request, Response
 
-__all__ = ["LONGEST_ANSWER", "ask", "one_line", "oversized"]
+__all__ = ["LONGEST_ANSWER", "ask", "check_sampling", "one_line", "oversized"]
 
 LONGEST_ANSWER = 200_000
 """Bytes of UTF-8 above which an answer is a failure: no person reads it and no page should carry it."""
@@ -38,6 +38,18 @@ async def ask(model: Model, request: Request) -> Response:
         cost=completion.cost,
         failed=fault,
     )
+
+
+def check_sampling(temperature: float, max_tokens: int) -> None:
+    """Refuse options of sampling that cannot work.
+
+    Raises:
+        ConfigError: The temperature is not in [0, 2], or there is no room for a token.
+    """
+    if not 0.0 <= temperature <= 2.0:
+        raise ConfigError(f"temperature is {temperature!r}; it lies between 0 and 2")
+    if max_tokens < 1:
+        raise ConfigError(f"max_tokens is {max_tokens!r}; it is at least 1")
 
 
 def oversized(text: str, who: str) -> str | None:

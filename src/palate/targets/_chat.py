@@ -12,7 +12,7 @@ from typing import final
 
 from palate.errors import ConfigError, PalateError
 from palate.kinds import chat_content
-from palate.targets._ask import LONGEST_ANSWER, ask, one_line
+from palate.targets._ask import LONGEST_ANSWER, ask, check_sampling, one_line
 from palate.targets._conversation import FURTHER, MESSAGES, earlier_turns, further_turns
 from palate.targets._demonstrations import as_text, demonstrations_of
 from palate.targets._template import placeholders
@@ -42,10 +42,7 @@ class ChatTarget:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature <= 2.0:
-            raise ConfigError(f"temperature is {self.temperature!r}; it lies between 0 and 2")
-        if self.max_tokens < 1:
-            raise ConfigError(f"max_tokens is {self.max_tokens!r}; it is at least 1")
+        check_sampling(self.temperature, self.max_tokens)
 
     def check(self, candidate: Candidate, fields: Collection[str] = ()) -> None:
         """Refuse a prompt that names the input, a message of its own, or malformed demonstrations."""

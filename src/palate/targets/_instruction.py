@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 from palate.errors import ConfigError, PalateError
-from palate.targets._ask import ask, one_line
+from palate.targets._ask import ask, check_sampling, one_line
 from palate.targets._demonstrations import as_text, demonstrations_of
 from palate.targets._template import literal_fill, placeholders
 from palate.types import Candidate, Example, Input, Message, Model, Request, Response
@@ -60,10 +60,7 @@ class InstructionTarget:
     def __post_init__(self) -> None:
         if self.placement not in ("system", "template"):
             raise ConfigError(f"placement is {self.placement!r}; it is 'system' or 'template'")
-        if not 0.0 <= self.temperature <= 2.0:
-            raise ConfigError(f"temperature is {self.temperature!r}; it lies between 0 and 2")
-        if self.max_tokens < 1:
-            raise ConfigError(f"max_tokens is {self.max_tokens!r}; it is at least 1")
+        check_sampling(self.temperature, self.max_tokens)
         if self.template is not None:
             _check_template(self.template, self.placement)
 

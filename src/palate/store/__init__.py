@@ -15,6 +15,7 @@ from palate.store._events import (
     pairing_payload,
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
+from palate.store._invitations import Invitation, Invitations, invitation_payload, secret_hash
 from palate.store._postgres_url import is_postgres
 from palate.store._state import GrowthRound, ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
@@ -25,6 +26,8 @@ __all__ = [
     "EventKind",
     "ExportReport",
     "GrowthRound",
+    "Invitation",
+    "Invitations",
     "ShownDuel",
     "Stage",
     "Store",
@@ -36,7 +39,9 @@ __all__ = [
     "export",
     "guideline_version",
     "inputs_payload",
+    "invitation_payload",
     "is_postgres",
     "open_store",
     "pairing_payload",
+    "secret_hash",
 ]

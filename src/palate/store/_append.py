@@ -11,6 +11,7 @@ from palate.store import _schema as tables
 from palate.store._batch import Batch
 from palate.store._content import missing_texts
 from palate.store._events import EventKind, StoredEvent, candidate_of, decode, input_of, pairing_of
+from palate.store._invitations import CHECKS as INVITATION_CHECKS
 from palate.types import Input, Json
 
 __all__ = ["append_events", "read_inputs"]
@@ -169,6 +170,7 @@ _CHECKS: Mapping[EventKind, Callable[[Connection, Payloads], None]] = {
     EventKind.CANDIDATES_ADDED: _check_candidates,
     EventKind.CANDIDATE_WITHDRAWN: _check_withdrawals,
     EventKind.PAIRING_OPENED: _check_pairings,
+    **INVITATION_CHECKS,
 }
 _PROJECTIONS: Mapping[EventKind, Callable[[Connection, Sequence[StoredEvent]], None]] = {
     EventKind.PAIRING_OPENED: _open_pairings,

@@ -53,6 +53,10 @@ class EventKind(StrEnum):
     STUDY_REOPENED = "study_reopened"
     GROWTH_STARTED = "growth_started"
     GROWTH_ENDED = "growth_ended"
+    INVITED = "invited"
+    INVITATION_USED = "invitation_used"
+    INVITATION_REVOKED = "invitation_revoked"
+    PAGE_OPENED = "page_opened"
 
 
 _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
@@ -70,6 +74,10 @@ _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
     EventKind.STUDY_REOPENED: ("reason",),
     EventKind.GROWTH_STARTED: ("round", "proposer", "wanted", "asking", "exploring"),
     EventKind.GROWTH_ENDED: ("round", "made", "refused", "remark"),
+    EventKind.INVITED: ("id", "role", "rater", "group", "secret", "expires", "uses"),
+    EventKind.INVITATION_USED: ("id", "session"),
+    EventKind.INVITATION_REVOKED: ("id",),
+    EventKind.PAGE_OPENED: ("origin",),
 }
 
 # Made once: a vote's two JSON texts are a good part of what it costs.

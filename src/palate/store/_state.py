@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from palate.errors import StoreError
 from palate.store._events import EventKind, StoredEvent, candidate_of, input_of, pairing_of
+from palate.store._invitations import ACCESS, Invitations
 from palate.types import Candidate, Input, Pairing, Verdict, Vote, digest
 
 __all__ = ["EventSource", "GrowthRound", "ShownDuel", "Stage", "StudyState", "guideline_version"]
@@ -87,6 +88,7 @@ class StudyState:
         failures: ``(candidate, input)`` → why there is no response.
         growth: The rounds of growth, by number.
         closed: Why the person stopped the study, or ``None`` while it runs.
+        invitations: Who may come in besides the owner.
     """
 
     def __init__(self) -> None:
@@ -104,6 +106,7 @@ class StudyState:
         self.failures: dict[tuple[str, str], str] = {}
         self.growth: dict[int, GrowthRound] = {}
         self.closed: str | None = None
+        self.invitations = Invitations()
         self._stages: dict[str, Stage] = {}
         self._waiting: dict[str, Pairing] = {}
         self._votes: dict[int, Vote] = {}
@@ -303,4 +306,5 @@ class StudyState:
             EventKind.STUDY_REOPENED: self._reopen,
             EventKind.GROWTH_STARTED: self._start_growth,
             EventKind.GROWTH_ENDED: self._end_growth,
+            **dict.fromkeys(ACCESS, self.invitations.apply),
         }

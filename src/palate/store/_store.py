@@ -38,6 +38,7 @@ from palate.store._content import (
 from palate.store._copy import copy_rows
 from palate.store._duels import assign, count_ready, load_duels, one_row, open_rows
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
+from palate.store._invitations import ACCESS, access_events
 from palate.store._postgres_url import is_postgres, read_address
 from palate.store._sqlite import SqliteBackend
 from palate.store._verify import find_problems
@@ -113,6 +114,7 @@ class Store:
         title: A short name: the file's without its ending, or the study's on the server.
         path: The file; for a study on a server a name that is no file.
         info: What it runs on.
+        admissions: How often this process changed who may come in; a server compares it on every request.
     """
 
     def __init__(self, backend: Backend, *, clock: Callable[[], str]) -> None:
@@ -121,6 +123,7 @@ class Store:
         self.path = backend.path
         self._backend = backend
         self._changed = threading.Condition()
+        self.admissions = 0
         self._seen = 0
         self._closed = False
         self._inputs: dict[str, Input] = {}
@@ -182,7 +185,10 @@ class Store:
         # Through JSON and back, so that the caller gets what a reader will get.
         checked = [(check_payload(kind, payload), decode(encode(payload))) for kind, payload in events]
         self._check_inputs_exist(checked)
-        return self._writer.run(lambda batch: append_events(batch, checked, actor))
+        stored = self._writer.run(lambda batch: append_events(batch, checked, actor))
+        if any(event.kind in ACCESS for event in stored):
+            self.admissions += 1
+        return stored
 
     def events(self, after: int = 0, limit: int | None = None) -> Iterator[StoredEvent]:
         """The events after a sequence number, in order; at most ``limit`` of them.
@@ -200,6 +206,11 @@ class Store:
                 return
             after = rows[-1].seq
             left = None if left is None else left - size
+
+    def access_events(self, after: int = 0) -> list[StoredEvent]:
+        """Invitations, their uses and revocations after a sequence number; no other event is read."""
+        with self.reading() as connection:
+            return access_events(connection, after)
 
     def last_seq(self) -> int:
         """Number of the last event, in this or any other process; 0 for an empty study."""

@@ -1,9 +1,8 @@
-"""Every write and every sync fails once: what was acknowledged is there afterwards, whatever failed."""
+"""Operations of the disk fail, it fills up, its power goes: what was acknowledged is there afterwards."""
 
 import errno
-import shutil
-from collections.abc import Callable, Iterator
-from functools import partial
+import random
+import sys
 from pathlib import Path
 
 import apsw
@@ -12,142 +11,108 @@ import pytest
 from palate.errors import StoreError
 from palate.store import StudyState, _dbapi, _sqlite, open_store
 from palate.store._engine import info_for
-from palate.testing import ballot_on, fill_study
+from palate.testing import Fault, FaultyDisk, ballot_on, fault_storm, fill_study
 
-NAME = "palate-test-faults"
-_CODES = {apsw.IOError: apsw.SQLITE_IOERR, apsw.FullError: apsw.SQLITE_FULL}
-
-
-class Weather:
-    """Counts the operations that reach the disk, and fails one of them."""
-
-    def __init__(self) -> None:
-        self.at = 0
-        self.count = 0
-        self.error: type[apsw.Error] = apsw.IOError
-
-    def strike(self, at: int, error: type[apsw.Error]) -> None:
-        self.at, self.count, self.error = at, 0, error
-
-    def clear(self) -> None:
-        self.at = 0
-
-    def step(self) -> None:
-        self.count += 1
-        if self.at and self.count == self.at:
-            error = self.error(f"fault {self.at}")
-            error.result = error.extendedresult = _CODES[self.error]
-            raise error
-
-    @property
-    def struck(self) -> bool:
-        return self.count >= self.at
+LINKED = {"wal": (3, 53, 0), "truncate": (3, 40, 1)}
 
 
-@pytest.fixture
-def weather(monkeypatch: pytest.MonkeyPatch) -> Iterator[Weather]:
-    sky = Weather()
-
-    class File(apsw.VFSFile):
-        def __init__(self, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-            super().__init__("", name, flags)
-
-        def xWrite(self, data: bytes, offset: int) -> None:
-            sky.step()
-            super().xWrite(data, offset)
-
-        def xSync(self, flags: int) -> None:
-            sky.step()
-            super().xSync(flags)
-
-        def xTruncate(self, newsize: int) -> None:
-            sky.step()
-            super().xTruncate(newsize)
-
-    class Layer(apsw.VFS):
-        def __init__(self) -> None:
-            super().__init__(NAME, "")
-
-        def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> File:
-            return File(name, flags)
-
-    layer = Layer()
-    monkeypatch.setattr(_dbapi, "connect", partial(_dbapi.connect, vfs=NAME))
-    yield sky
-    layer.unregister()
-
-
-@pytest.fixture
-def prepared(tmp_path: Path, weather: Weather) -> Callable[[], Path]:
-    """Copies of one study with open duels."""
-    original = tmp_path / "original.db"
-    with open_store(original) as store:
-        fill_study(store, 2)
-        store.open_duels("anna", 2)
-    copy = tmp_path / "study.db"
-
-    def fresh() -> Path:
-        shutil.copyfile(original, copy)
-        for suffix in ("-journal", "-wal", "-shm"):
-            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
-        return copy
-
-    return fresh
+@pytest.fixture(params=LINKED)
+def journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Either way in which commits reach the disk, whichever SQLite is linked."""
+    monkeypatch.setattr(_sqlite, "info_for", lambda version: info_for(LINKED[request.param]))
+    return request.param
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("linked", "error"), [((3, 53, 0), apsw.IOError), ((3, 40, 1), apsw.FullError)], ids=["wal", "truncate"]
-)
-def test_no_fault_loses_what_was_acknowledged(
-    prepared: Callable[[], Path],
-    weather: Weather,
-    error: type[apsw.Error],
-    linked: tuple[int, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_sqlite, "info_for", lambda version: info_for(linked))
-    refused = 0
-    for at in range(1, 200):
-        path = prepared()
-        with open_store(path) as store:
-            ballots = [ballot_on(duel) for duel in store.open_duels("anna", 2)]
-            receipts = {}
-            weather.strike(at, error)
-            for ballot in ballots:
-                try:
-                    receipts[ballot.key] = store.vote(ballot)
-                except StoreError:
-                    refused += 1
-            struck = weather.struck
-            weather.clear()
-        with open_store(path) as store:
-            assert store.verify() == []
-            kept = {vote.duel_id: vote for vote in StudyState.replay(store.events()).votes}
-            for ballot in ballots:
-                if ballot.key in receipts:
-                    assert kept[ballot.duel_id].seq == receipts[ballot.key].seq
-                # The retry that a browser would send: accepted now, or recognised.
-                assert store.vote(ballot).replayed is (ballot.duel_id in kept)
-            assert len(StudyState.replay(store.events()).votes) == 2
-        if not struck:
-            break
-    assert not struck, "the fault never moved past the last operation"
-    assert refused >= at // 2
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize("fault", Fault)
+def test_no_fault_loses_what_was_acknowledged(tmp_path: Path, fault: Fault) -> None:
+    report = fault_storm(tmp_path, last=260, step=31, faults=(fault,), seed=1)
+    assert report.good, report
+    assert report.runs[fault] >= 5
+    assert report.refused >= report.runs[fault] - 1
+    assert report.acknowledged > report.runs[fault]
 
 
-def test_a_full_disk_is_named_and_voting_goes_on_when_there_is_room(
-    prepared: Callable[[], Path], weather: Weather
-) -> None:
-    with open_store(prepared()) as store:
-        first, second = store.open_duels("anna", 2)
-        weather.strike(1, apsw.FullError)
-        with pytest.raises(StoreError, match="the disk is full"):
-            store.vote(ballot_on(first))
-        weather.clear()
-        assert not store.vote(ballot_on(first)).replayed
-        assert not store.vote(ballot_on(second)).replayed
+def test_a_full_disk_is_named_reading_goes_on_and_room_ends_it(tmp_path: Path, journal: str) -> None:
+    with FaultyDisk() as disk, open_store(tmp_path / "study.db") as store:
+        fill_study(store, 3)
+        duels = store.open_duels("anna", 3, random.Random(0))
+        seq = store.last_seq()
+        disk.strike(Fault.FULL, 1)
+        for duel in duels:
+            with pytest.raises(StoreError, match="the disk is full"):
+                store.vote(ballot_on(duel))
+        assert "the disk is full" in (store.trouble or "")
+        assert [duel.id for duel in store.open_duels("anna", 3)] == [duel.id for duel in duels]
+        assert store.last_seq() == seq == len(list(store.events()))
+        disk.clear()
+        assert [store.vote(ballot_on(duel)).replayed for duel in duels] == [False] * 3
+        assert store.trouble is None
         assert store.verify() == []
+        assert store.info.journal == journal
+
+
+def test_a_power_cut_shows_a_store_that_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = _dbapi.Cursor.execute
+
+    def careless(self: _dbapi.Cursor, sql: str, parameters: tuple[object, ...] = ()) -> _dbapi.Cursor:
+        return execute(self, sql.replace("synchronous=FULL", "synchronous=NORMAL"), parameters)
+
+    monkeypatch.setattr(_dbapi.Cursor, "execute", careless)
+    monkeypatch.setattr(_sqlite, "info_for", lambda version: info_for(LINKED["wal"]))
+    report = fault_storm(tmp_path, first=60, last=260, step=40, faults=(Fault.POWER,))
+    assert report.lost > 0
+    assert not report.good
+
+
+def test_what_is_left_after_a_power_cut_is_synced_or_torn_at_sectors(tmp_path: Path) -> None:
+    path, left = tmp_path / "file", tmp_path / "left"
+    with FaultyDisk(seed=3) as disk:
+        flags = [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, 0]
+        file = apsw.VFSFile(apsw.vfs_names()[0], str(path), flags)
+        file.xWrite(b"a" * 2048, 0)
+        file.xSync(apsw.SQLITE_SYNC_FULL)
+        file.xWrite(b"b" * 2048, 0)
+        found = set()
+        for _ in range(60):
+            disk.left_after_power_cut(path, left)
+            content = left.read_bytes()
+            assert {content[at : at + 512] for at in range(0, 2048, 512)} <= {b"a" * 512, b"b" * 512}
+            found.add(content)
+        file.xSync(apsw.SQLITE_SYNC_FULL)
+        disk.left_after_power_cut(path, left)
+        file.xClose()
+    assert b"a" * 2048 in found
+    assert len(found) > 5
+    assert left.read_bytes() == b"b" * 2048
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_a_file_that_may_not_grow_is_a_clear_error(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    with open_store(tmp_path / "study.db") as store:
+        fill_study(store, 40)
+        duels = store.open_duels("anna", 40, random.Random(0))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        acknowledged = []
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+            with pytest.raises(StoreError, match=r"study\.db"):
+                acknowledged.extend(store.vote(ballot_on(duel)).seq for duel in duels)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+        for duel in duels[len(acknowledged) :]:
+            store.vote(ballot_on(duel))
+        votes = StudyState.replay(store.events()).votes
+        assert [vote.seq for vote in votes][: len(acknowledged)] == acknowledged
+        assert len(votes) == 40
 
 
 def test_the_folder_of_the_export_can_be_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ Left out on purpose: no implicit ``BEGIN`` (the caller says which kind of transa
 adapters (the schema holds integers, text and bytes only).
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -191,8 +192,12 @@ class Connection:
         self._end("ROLLBACK")
 
     def close(self) -> None:
-        """Close the file."""
-        self.handle.close(force=True)
+        """Close the file.
+
+        Closing tidies up; what a failing disk leaves undone of that, the next opening does.
+        """
+        with contextlib.suppress(apsw.Error):
+            self.handle.close(force=True)
 
     def create_function(
         self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool = False

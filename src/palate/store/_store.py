@@ -157,6 +157,15 @@ class Store:
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written just now, in one line; ``None`` when the last write went well.
+
+        Reading goes on meanwhile. Each further write tries again, so the first that succeeds ends it.
+        """
+        found = self._writer.trouble
+        return None if found is None else str(found)
+
     # Events
 
     def append(

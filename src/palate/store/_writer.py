@@ -47,12 +47,16 @@ class Writer:
         backend: Begins transactions that hold the write lock.
         clock: Gives the wall-clock time of events.
         committed: Called with the last sequence number after each commit.
+
+    Attributes:
+        trouble: Why the last transaction could not be written; ``None`` once one could again.
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], str], committed: Callable[[int], None]) -> None:
         self._backend = backend
         self._clock = clock
         self._committed = committed
+        self.trouble: StoreError | None = None
         self._queue: queue.SimpleQueue[_Job | _Cast | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -118,11 +122,13 @@ class Writer:
         except failures as error:
             # Nothing of this transaction was answered; a fresh connection rolls back whatever is left of it.
             self._drop_connection()
-            outcomes: list[Any] = [self._backend.explain(error)] * len(items)
+            self.trouble = self._backend.explain(error)
+            outcomes: list[Any] = [self.trouble] * len(items)
         except Exception as error:
             self._drop_connection()
             outcomes = [error] * len(items)
         else:
+            self.trouble = None
             self._committed(seq)
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(outcome, failures):

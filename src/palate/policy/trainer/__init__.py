@@ -1,0 +1,52 @@
+"""The trainer: groups of completions, a scorer, an objective, one loop.
+
+    groups    one prompt and K completions as tokens (:class:`Group`, :func:`encode_group`)
+    scorer    hidden states -> one number a completion (:class:`LogProbabilities`, or a :class:`Scorer`)
+    objective numbers -> loss (:mod:`palate.policy.objectives`)
+    options   plain values (:class:`TrainOptions`, :class:`Lora`, :class:`Speed`, :class:`Watch`)
+    train     all of it, resumable from its folder
+
+Supervised fine-tuning is ``train(model, tokenizer, groups_of_one, nll, options, folder=…,
+scorer=LogProbabilities(reference=False))``; a pair loss is ``train(…, pairs, dpo(beta=0.1), …)``; a reward
+model is a scorer of its own under ``RewardAware("bradley_terry", ImplicitReward(1.0, 0.0))``.
+
+Importing this loads torch; transformers and PEFT are loaded on use.
+"""
+
+from palate.policy.trainer._checkpoint import damage, newest_checkpoint, refuse_pickles
+from palate.policy.trainer._groups import Group, Kept, encode_group, keep_usable
+from palate.policy.trainer._layout import Batch, Layout, make_batch
+from palate.policy.trainer._load import load_policy
+from palate.policy.trainer._network import Head, Network, States
+from palate.policy.trainer._options import Lora, Speed, TrainOptions, Watch
+from palate.policy.trainer._run import Objective, Progress
+from palate.policy.trainer._scorers import LogProbabilities, Scored, Scorer
+from palate.policy.trainer._train import Trained, train
+
+__all__ = [
+    "Batch",
+    "Group",
+    "Head",
+    "Kept",
+    "Layout",
+    "LogProbabilities",
+    "Lora",
+    "Network",
+    "Objective",
+    "Progress",
+    "Scored",
+    "Scorer",
+    "Speed",
+    "States",
+    "TrainOptions",
+    "Trained",
+    "Watch",
+    "damage",
+    "encode_group",
+    "keep_usable",
+    "load_policy",
+    "make_batch",
+    "newest_checkpoint",
+    "refuse_pickles",
+    "train",
+]

@@ -1,0 +1,74 @@
+"""Load what can be trained or was trained: safetensors only, and an adapter only onto its own base."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from palate.errors import InputError, ModelError
+from palate.extras import Foreign, require
+from palate.policy._torch import torch
+from palate.policy.trainer._checkpoint import damage, read_json, refuse_pickles
+from palate.policy.trainer._network import fingerprint
+
+__all__ = ["Policy", "load_policy"]
+
+
+class Policy(NamedTuple):
+    """A model and its tokeniser."""
+
+    model: Foreign
+    tokenizer: Foreign
+
+
+def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto") -> Policy:
+    """Load a model for training or for answers.
+
+    Args:
+        folder: Of a model in transformers' form, or of an adapter in PEFT's.
+        base: Folder of the model below an adapter; needed for one.
+        device: ``auto`` takes the accelerator where there is one.
+
+    Returns:
+        The model in 32 bits, with its adapter where ``folder`` is one, and the tokeniser.
+
+    Raises:
+        InputError: The weights are pickles, damaged, or an adapter for another model.
+        ModelError: The files are not a causal language model.
+    """
+    transformers = require("transformers", "train", "loading a model")
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; give the folder of a model or of an adapter")
+    refuse_pickles(folder)
+    if (folder / "complete.json").is_file() and (wrong := damage(folder)):
+        raise InputError(f"{folder} is damaged: {wrong}; copy it again, or train again")
+    adapter = (folder / "adapter_config.json").is_file()
+    if adapter and base is None:
+        raise InputError(f"{folder} is an adapter; give the folder of the model below it as base")
+    below = base if adapter and base is not None else folder
+    if below is not folder:
+        refuse_pickles(below)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(below)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            below, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{below} does not hold a causal language model: {error}") from error
+    if adapter:
+        model = _with_adapter(model, folder, below)
+    return Policy(model.to(device).eval(), tokenizer)
+
+
+def _with_adapter(model: Foreign, folder: Path, base: Path) -> Foreign:
+    peft = require("peft", "train", "loading an adapter")
+    told = read_json(folder / "palate.json") if (folder / "palate.json").is_file() else {}
+    if told.get("base", "") not in ("", fingerprint(model)):
+        raise InputError(
+            f"the adapter in {folder} was trained on another model than the one in {base}; its numbers mean "
+            "nothing there. Give the model that it was trained on"
+        )
+    try:
+        return peft.PeftModel.from_pretrained(model, folder, is_trainable=True)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(f"the adapter in {folder} does not fit the model in {base}: {error}") from error

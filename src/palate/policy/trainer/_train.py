@@ -1,0 +1,291 @@
+"""The one loop: batches of groups, a scorer, an objective, an update.
+
+    for each update:  L = sum over its groups of objective(scores) / number of those that count
+                      gradient -> cut to a length -> AdamW
+
+Everything random is drawn from the seed and the number of the update, so that a run that was killed goes on
+from its checkpoint to the same weights, bit for bit on one machine.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Literal, NamedTuple
+
+from palate.extras import Foreign
+from palate.policy._torch import torch
+from palate.policy.objectives import RewardAware
+from palate.policy.trainer._checkpoint import damage, newest_checkpoint, write_folder, write_tensors
+from palate.policy.trainer._groups import Group, Kept, keep_usable
+from palate.policy.trainer._network import Network, adapt, fingerprint
+from palate.policy.trainer._options import TrainOptions
+from palate.policy.trainer._record import Metrics, hold_to
+from palate.policy.trainer._reference import Reference, References, choose_reference, fill_references
+from palate.policy.trainer._run import Objective, Progress, Run, Task, seeded
+from palate.policy.trainer._scorers import LogProbabilities, Scorer
+from palate.policy.trainer._watch import watch_answers
+
+__all__ = ["Trained", "train"]
+
+_CHECKPOINTS_KEPT = 2
+_LARGEST = 2**31
+
+
+class Trained(NamedTuple):
+    """What a training ends with.
+
+    Attributes:
+        model: With the trained weights; of PEFT where there is an adapter.
+        module: The scorer's own weights, where it has any.
+        folder: The model's folder: safetensors and the tokeniser, or the adapter's.
+        steps: Updates made.
+        metrics: The last update's numbers.
+        evaluation: The last evaluation's numbers, on held-out groups and drawn answers; empty without.
+        skipped: Groups that were left out, by reason.
+        notes: What a person should know, such as a damaged checkpoint that was passed over.
+    """
+
+    model: Foreign
+    module: torch.nn.Module | None
+    folder: Path
+    steps: int
+    metrics: Mapping[str, float]
+    evaluation: Mapping[str, float]
+    skipped: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def train(
+    model: Foreign,
+    tokenizer: Foreign,
+    groups: Sequence[Group],
+    objective: Objective,
+    options: TrainOptions,
+    *,
+    folder: Path,
+    scorer: Scorer | None = None,
+    reference: Literal["start", "base"] | Foreign = "start",
+    evaluate: Sequence[Group] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train a model on groups of completions.
+
+    Called again on the same folder, it goes on from the newest whole checkpoint, or returns at once when the
+    training has ended. ``model`` must then be what it was at first.
+
+    Args:
+        model: A causal language model of transformers, or one with an adapter of PEFT, which is then trained
+            on. It is changed in place.
+        tokenizer: Saved beside the weights, and turns drawn answers into words; ``None`` draws none.
+        groups: The data.
+        objective: The loss, such as ``dpo(beta=0.1)``. For supervised fine-tuning, ``nll`` with
+            ``LogProbabilities(reference=False)`` on groups of one.
+        options: How.
+        folder: Of this run: ``metrics.jsonl``, checkpoints ``step-N``, and ``model`` at the end.
+        scorer: What the loss is of; log-probabilities when left out.
+        reference: ``start``: the model as it is given; ``base``: the model below its adapter; or another
+            model.
+        evaluate: Held-out groups.
+        progress: Called after every update, evaluation and batch of the reference.
+
+    Raises:
+        ConfigError: Options do not fit the model, or the folder holds another training.
+        InputError: No group can be trained on, or no checkpoint of the folder is whole.
+        ModelError: The loss became NaN or infinite; the update was not made.
+        MissingExtraError: A package is not installed.
+
+    Example:
+        >>> train(model, tokenizer, groups, dpo(beta=0.1), TrainOptions(steps=100), folder=Path("run"))
+        ... # doctest: +SKIP
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tell = progress or _silent
+    if scorer is None:
+        wanted = objective.reward.reference != 0 if isinstance(objective, RewardAware) else True
+        scorer = LogProbabilities(reference=wanted)
+    start, base = fingerprint(model, adapter=True), fingerprint(model)
+    fresh = options.lora is not None and not hasattr(model, "peft_config")
+    model = adapt(model, options.lora, options.dtype, options.seed)
+    network = Network(model, options.dtype, options.speed)
+    limit = min(options.max_length or math.inf, network.context or math.inf)
+    kept = keep_usable(groups, int(min(limit, _LARGEST)))
+    held = keep_usable(evaluate, int(min(limit, _LARGEST))) if evaluate else Kept((), {})
+    hold_to(
+        folder,
+        asdict(options)
+        | {
+            "objective": _named(objective),
+            "scorer": scorer.name,
+            "model": start,
+            "data": _digest(kept.groups),
+            "evaluate": _digest(held.groups),
+        },
+    )
+    found = choose_reference(
+        network, reference, (start, base), fresh=fresh, wanted=(scorer.reference, scorer.prior)
+    )
+    if found.once is not None:
+        kept, held = (
+            part._replace(groups=_filled(found, part.groups, folder, options, tell)) for part in (kept, held)
+        )
+    with seeded(f"{options.seed} scorer", network.device):
+        module = scorer.module(network.decoder.config.hidden_size)
+    if module is not None:
+        module = module.to(network.device)
+    if options.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    task = Task(objective, scorer, module, found.always)
+    run = Run(network, task, options, kept.groups, options.updates(len(kept.groups)))
+    return _Loop(run, folder, tokenizer, kept, held.groups, found.watching, tell).go()
+
+
+class _Loop:
+    """A run from its newest checkpoint to its end, in a folder."""
+
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        tokenizer: Foreign,
+        kept: Kept,
+        held: Sequence[Group],
+        watching: Reference | None,
+        tell: Callable[[Progress], None],
+    ) -> None:
+        self._run, self._folder, self._tokenizer = run, folder, tokenizer
+        self._kept, self._held, self._watching, self._tell = kept, held, watching, tell
+        self._numbers: dict[str, float] = {}
+        self._evaluation: dict[str, float] = {}
+
+    def go(self) -> Trained:
+        """Train, and write the model."""
+        run, options = self._run, self._run.options
+        checkpoint, notes = newest_checkpoint(self._folder)
+        if checkpoint is not None:
+            run.restore(checkpoint)
+        metrics = Metrics(self._folder, run.step, tensorboard=options.tensorboard)
+        try:
+            while run.step < run.total and not run.done:
+                self._update(metrics)
+        finally:
+            metrics.close()
+        if options.patience and self._held and not damage(self._folder / "best"):
+            run.restore(self._folder / "best", weights_only=True)
+        run.done = True
+        self._save(optimiser=False)
+        self._write_model()
+        run.network.model.eval()
+        return Trained(
+            run.network.model,
+            run.task.module,
+            self._folder / "model",
+            run.step,
+            self._numbers,
+            self._evaluation,
+            self._kept.skipped,
+            tuple(notes),
+        )
+
+    def _update(self, metrics: Metrics) -> None:
+        run, options = self._run, self._run.options
+        started = time.perf_counter()
+        self._numbers = run.update()
+        seconds = time.perf_counter() - started
+        self._numbers |= {"seconds": seconds, "tokens_per_second": self._numbers["tokens"] / seconds}
+        line = dict(self._numbers)
+        self._tell(Progress("train", run.step, run.total, self._numbers))
+        if run.step == run.total or (options.evaluate_every and run.step % options.evaluate_every == 0):
+            self._evaluation = self._evaluate()
+            line |= {f"evaluate/{name}": value for name, value in self._evaluation.items()}
+            self._tell(Progress("evaluate", run.step, run.total, self._evaluation))
+        metrics.write(run.step, line)
+        if options.save_every and run.step % options.save_every == 0 and run.step < run.total:
+            self._save()
+
+    def _evaluate(self) -> dict[str, float]:
+        run = self._run
+        found: dict[str, float] = {}
+        if self._held:
+            found = run.evaluate(self._held)
+            if run.judge(found["loss"]) and run.options.patience:
+                write_folder(self._folder / "best", partial(run.save, optimiser=False))
+        if self._tokenizer is not None:
+            found |= watch_answers(
+                run.network,
+                self._watching,
+                self._tokenizer,
+                self._held or self._kept.groups,
+                run.options.watch,
+                run.options.seed,
+            )
+        return found
+
+    def _save(self, *, optimiser: bool = True) -> None:
+        name = f"step-{self._run.step:08d}"
+        write_folder(self._folder / name, partial(self._run.save, optimiser=optimiser))
+        for old in sorted(self._folder.glob("step-*"))[:-_CHECKPOINTS_KEPT]:
+            shutil.rmtree(old)
+
+    def _write_model(self) -> None:
+        target = self._folder / "model"
+        if target.exists() and not damage(target):
+            return
+
+        def fill(work: Path) -> None:
+            network = self._run.network
+            network.model.save_pretrained(work, safe_serialization=True)
+            if self._tokenizer is not None:
+                self._tokenizer.save_pretrained(work)
+            if self._run.task.module is not None:
+                write_tensors(work / "scorer.safetensors", dict(self._run.task.module.named_parameters()))
+            told = {"base": fingerprint(network.model) if network.adapted else "", "adapter": network.adapted}
+            (work / "palate.json").write_text(json.dumps(told), encoding="utf-8")
+
+        write_folder(target, fill)
+
+
+def _filled(
+    found: References,
+    groups: Sequence[Group],
+    folder: Path,
+    options: TrainOptions,
+    tell: Callable[[Progress], None],
+) -> tuple[Group, ...]:
+    assert found.once is not None
+    return tuple(
+        fill_references(
+            found.once,
+            groups,
+            found.key,
+            folder,
+            batch=options.batch,
+            tell=lambda done, total: tell(Progress("reference", done, total, {})),
+        )
+    )
+
+
+def _digest(groups: Sequence[Group]) -> str:
+    """A short hash of data, with their columns, in their order."""
+    content = [[group.ids(), sorted((k, list(v)) for k, v in group.columns.items())] for group in groups]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _named(objective: object) -> str:
+    """What an objective is called in the record: a value by its fields, a function by its name."""
+    if isinstance(objective, partial):
+        return f"{_named(objective.func)}{objective.args!r}{sorted(objective.keywords.items())!r}"
+    if is_dataclass(objective):
+        return repr(objective)
+    kind = objective if isinstance(objective, FunctionType) else type(objective)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _silent(progress: Progress) -> None:
+    del progress

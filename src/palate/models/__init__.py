@@ -7,6 +7,7 @@ from palate.models._endpoint import Endpoint
 from palate.models._images import ImagesModel, images_model
 from palate.models._ledger import Budget, Estimate, Ledger, Reservation, Spent
 from palate.models._limits import AdaptiveLimit, LimitPool
+from palate.models._loaded import LoadedModel
 from palate.models._metered import Accountable, MeteredModel
 from palate.models._openai import OpenAIModel, openai_model
 from palate.models._pricing import Price, PriceTable, read_prices
@@ -28,6 +29,7 @@ __all__ = [
     "ImagesModel",
     "Ledger",
     "LimitPool",
+    "LoadedModel",
     "MeteredModel",
     "OpenAIModel",
     "Price",

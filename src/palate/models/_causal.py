@@ -8,14 +8,14 @@ a row's numbers are those of an unpadded run up to rounding.
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from palate.errors import ModelError
 from palate.extras import require
-from palate.types import Array
+from palate.types import Array, Message
 
 if TYPE_CHECKING:
     import torch
@@ -65,8 +65,9 @@ class CausalLM:
         """Tokens of a text, without special ones."""
         return self._tokenizer.encode(text, add_special_tokens=False)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_turns(self, turns: Sequence[Message]) -> list[int]:
         """Tokens of a conversation in the model's chat template, up to where the answer begins."""
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return self.encode(text)
 

@@ -129,6 +129,10 @@ class TransformersModel:
             f"{self._name} cannot embed; use [embedding] kind = 'wordllama' or an endpoint's embeddings"
         )
 
+    def load(self) -> CausalLM:
+        """Read the weights; called once, in the worker's thread."""
+        return load_causal_lm(self._path, self._dtype, self._device, self._threads)
+
     async def close(self) -> None:
         """Stop the worker and free the weights. Idempotent."""
         worker, self._worker = self._worker, None
@@ -149,7 +153,7 @@ class TransformersModel:
         while (jobs := self._gather()) is not None:
             try:
                 if lm is None:
-                    lm = load_causal_lm(self._path, self._dtype, self._device, self._threads)
+                    lm = self.load()
                 for part in (
                     [job for job in jobs if job.continuation is None],
                     [job for job in jobs if job.continuation is not None],
@@ -219,7 +223,7 @@ class TransformersModel:
 
 def _row(lm: CausalLM, job: _Job) -> Row:
     request = job.request
-    prompt = lm.encode_chat([{"role": turn.role, "content": turn.content} for turn in request.messages])
+    prompt = lm.encode_turns(request.messages)
     target = () if job.continuation is None else tuple(lm.encode(job.continuation))
     length = len(prompt) + max(len(target), request.max_tokens if job.continuation is None else 0)
     if length > lm.context:

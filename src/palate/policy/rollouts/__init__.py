@@ -1,0 +1,6 @@
+"""Answers drawn from a policy through the protocol of models: batched, kept, taken up again."""
+
+from palate.policy.rollouts._kept import KeptAnswers
+from palate.policy.rollouts._sample import TURN, Rollout, RolloutOptions, Rollouts, cut_turn, sample
+
+__all__ = ["TURN", "KeptAnswers", "Rollout", "RolloutOptions", "Rollouts", "cut_turn", "sample"]

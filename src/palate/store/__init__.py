@@ -6,6 +6,7 @@
 
 from palate.store._backend import StoreInfo
 from palate.store._beliefs import BeliefPoint
+from palate.store._columns import VERDICTS, VoteColumns
 from palate.store._comparisons import comparisons
 from palate.store._events import (
     EventKind,
@@ -13,15 +14,18 @@ from palate.store._events import (
     candidates_payload,
     inputs_payload,
     pairing_payload,
+    utc_now,
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
 from palate.store._invitations import Invitation, Invitations, invitation_payload, secret_hash
+from palate.store._outline import StudyOutline
 from palate.store._postgres_url import is_postgres
 from palate.store._state import GrowthRound, ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
 
 __all__ = [
     "EXPORT_FORMATS",
+    "VERDICTS",
     "BeliefPoint",
     "EventKind",
     "ExportReport",
@@ -33,7 +37,9 @@ __all__ = [
     "Store",
     "StoreInfo",
     "StoredEvent",
+    "StudyOutline",
     "StudyState",
+    "VoteColumns",
     "candidates_payload",
     "comparisons",
     "export",
@@ -44,4 +50,5 @@ __all__ = [
     "open_store",
     "pairing_payload",
     "secret_hash",
+    "utc_now",
 ]

@@ -18,7 +18,15 @@ from palate.store._events import EventKind, decode
 from palate.store._state import guideline_version
 from palate.types import Duel, Input, digest
 
-__all__ = ["assign", "count_ready", "current_guidelines", "load_duels", "one_row", "open_rows"]
+__all__ = [
+    "assign",
+    "count_ready",
+    "count_stages",
+    "current_guidelines",
+    "load_duels",
+    "one_row",
+    "open_rows",
+]
 
 _SHOWN = select(
     tables.duel,
@@ -61,6 +69,12 @@ def open_rows(connection: Connection, judge: str, limit: int) -> Sequence[Row[An
 def count_ready(connection: Connection) -> int:
     """How many pairings wait for a vote."""
     return connection.execute(select(func.count()).select_from(_COUNT_READY)).scalar_one()
+
+
+def count_stages(connection: Connection) -> dict[str, int]:
+    """How many pairings are in each state."""
+    state = tables.pairing.c.state
+    return {row[0]: row[1] for row in connection.execute(select(state, func.count()).group_by(state))}
 
 
 def current_guidelines(connection: Connection) -> str:

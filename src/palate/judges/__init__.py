@@ -1,6 +1,7 @@
 """Who decides: judges that need no person. A rater is asked by the page or the terminal."""
 
 from palate.judges._canaries import ATTACKS, Canary, canaries
+from palate.judges._executed import ExecutedCheck, ExecutedJudge, executed_judge
 from palate.judges._graded import GradedJudge, verdict_of
 from palate.judges._instructions import INSTRUCTIONS, Instruction
 from palate.judges._language_model import Examination, LanguageModelJudge, language_model_judge
@@ -28,6 +29,8 @@ __all__ = [
     "Canary",
     "Cascade",
     "Examination",
+    "ExecutedCheck",
+    "ExecutedJudge",
     "GradedJudge",
     "Instruction",
     "JsonSchema",
@@ -43,6 +46,7 @@ __all__ = [
     "Score",
     "SimulatedJudge",
     "canaries",
+    "executed_judge",
     "language_model_judge",
     "metric",
     "normalise",

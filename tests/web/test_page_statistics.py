@@ -159,14 +159,15 @@ def test_every_table_and_drawing_has_a_name(kit: StudyKit, page: TestClient) -> 
     assert set(re.findall(r'aria-labelledby="([^"]+)"', text)) <= set(identifiers)
 
 
-def test_all_three_pages_are_small(kit: StudyKit, page: TestClient) -> None:
+def test_all_four_pages_are_small(kit: StudyKit, page: TestClient) -> None:
     vote(kit, 40, for_second(kit))
     kit.believe()
     total = sum(len(asset.packed) for asset in read_assets().values())
     total += sum(
-        len(gzip.compress(page.get(path).content)) for path in ("/", "/results", "/statistics", "/api/duels")
+        len(gzip.compress(page.get(path).content))
+        for path in ("/", "/results", "/statistics", "/owner", "/api/duels")
     )
-    assert total <= 26_000  # what it was, with room; more needs a reason
+    assert total <= 30_000  # what it was, with room; more needs a reason
 
 
 def test_every_text_is_used_and_none_is_missing() -> None:

@@ -89,6 +89,7 @@ class StudyState:
         growth: The rounds of growth, by number.
         closed: Why the person stopped the study, or ``None`` while it runs.
         invitations: Who may come in besides the owner.
+        taught: How many votes that count say something about the candidates.
     """
 
     def __init__(self) -> None:
@@ -111,6 +112,8 @@ class StudyState:
         self._waiting: dict[str, Pairing] = {}
         self._votes: dict[int, Vote] = {}
         self._vote_of: dict[str, int] = {}
+        self._given: dict[str, list[int]] = {}
+        self.taught = 0
 
     @classmethod
     def replay(cls, events: Iterable[StoredEvent]) -> "StudyState":
@@ -140,6 +143,16 @@ class StudyState:
         """How many proposals the gate kept out, by reason, the commonest first."""
         counted = Counter(why for each in self.growth.values() for _, why, _ in each.refused)
         return dict(counted.most_common())
+
+    @property
+    def stages(self) -> Counter[Stage]:
+        """How many pairings have come how far."""
+        return Counter(self._stages.values())
+
+    def given_by(self, judge: str) -> tuple[int, str | None]:
+        """How many votes of a judge count, and the duel of the last one."""
+        given = self._given.get(judge, ())
+        return len(given), self._votes[given[-1]].duel_id if given else None
 
     def stage(self, pairing_id: str) -> Stage:
         """How far a pairing has come."""
@@ -250,12 +263,16 @@ class StudyState:
             comment=record["comment"],
         )
         self._vote_of[duel.id] = event.seq
+        self._given.setdefault(duel.judge, []).append(event.seq)
+        self.taught += self._votes[event.seq].verdict.teaches
         self._stages[pairing.id] = "voted"
         del self._waiting[pairing.id]
 
     def _undo(self, event: StoredEvent) -> None:
         vote = self._votes.pop(event.payload["vote_seq"])
         del self._vote_of[vote.duel_id]
+        self._given[vote.judge].remove(vote.seq)
+        self.taught -= vote.verdict.teaches
         self._stages[vote.pairing_id] = "shown"
         self._waiting[vote.pairing_id] = self.pairings[vote.pairing_id]
 

@@ -1,6 +1,8 @@
-"""The page that people vote on, and the page that shows what was learnt."""
+"""The page that people vote on, and those that show what was learnt and how it goes; who may see which."""
 
 from palate.web._app import create_app
+from palate.web._figures import Learning
+from palate.web._public import Public, public_address
 from palate.web._server import serve
 
-__all__ = ["create_app", "serve"]
+__all__ = ["Learning", "Public", "create_app", "public_address", "serve"]

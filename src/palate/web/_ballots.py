@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -12,18 +13,19 @@ from typing import Any
 from palate.errors import ConflictError, InputError, NotFoundError, PalateError
 from palate.store import Store
 from palate.types import Ballot, Receipt, Verdict
-from palate.web._guard import Receive, Scope, Send, send_data, send_reply
+from palate.web._guard import PERSON
+from palate.web._limits import LIMITS
+from palate.web._meter import Meter
+from palate.web._replies import Receive, Scope, Send, send_data, send_reply
 
-__all__ = ["BODY_LIMIT", "RefusedError", "VoteRoute", "failure", "read_body"]
+__all__ = ["RefusedError", "VoteRoute", "failure", "read_body"]
 
-BODY_LIMIT = 16_384  # bytes; a vote with the longest comment is well below
-BODY_SECONDS = 10.0  # a browser on the same machine needs milliseconds
-COMMENT = 2_000  # characters
 REASONS = ("unclear", "off_topic", "harmful", "cannot_judge")
 _VERDICTS = {str(v): v for v in Verdict if v is not Verdict.FAILED}
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _FIELDS = {"duel_id", "verdict", "key", "seconds", "reason", "comment"}
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
+_LARGE = f"the body is too large; at most {LIMITS.body_bytes} bytes are read"
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +51,11 @@ async def read_body(scope: Scope, receive: Receive) -> dict[str, Any]:
     if not headers.get(b"content-type", b"").startswith(b"application/json"):
         raise RefusedError(415, "the body must be JSON; send content-type: application/json")
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > BODY_LIMIT:
-        raise RefusedError(413, f"the body is too large; at most {BODY_LIMIT} bytes are read")
+    if not length.isdigit() or len(length) > 9 or int(length) > LIMITS.body_bytes:
+        raise RefusedError(413, _LARGE)
     body = b""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(LIMITS.body_seconds):
             more = True
             while more:
                 message = await receive()
@@ -61,10 +63,10 @@ async def read_body(scope: Scope, receive: Receive) -> dict[str, Any]:
                     raise RefusedError(400, "the connection was closed")
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
-                if len(body) > BODY_LIMIT:
-                    raise RefusedError(413, f"the body is too large; at most {BODY_LIMIT} bytes are read")
+                if len(body) > LIMITS.body_bytes:
+                    raise RefusedError(413, _LARGE)
     except TimeoutError:
-        raise RefusedError(408, f"the body did not arrive within {BODY_SECONDS:.0f} seconds") from None
+        raise RefusedError(408, f"the body did not arrive within {LIMITS.body_seconds:.0f} seconds") from None
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -119,7 +121,7 @@ def _ballot(body: Mapping[str, Any], judge: str) -> Ballot:
     reason = _text(body, "reason", 32)
     if reason is not None and reason not in REASONS:
         raise RefusedError(400, f"reason must be one of {', '.join(REASONS)}")
-    comment = _text(body, "comment", COMMENT)
+    comment = _text(body, "comment", LIMITS.comment)
     return Ballot(duel_id, _VERDICTS[verdict], judge, key, seconds, reason, comment)
 
 
@@ -141,22 +143,29 @@ class VoteRoute:
     """``POST /api/votes``: answered once the vote is on disk.
 
     A repeat of a key returns the first answer, byte for byte, with ``Idempotent-Replayed: true``; the same
-    key with another content is 422, a second vote on one duel is 409.
+    key with another content is 422, a second vote on one duel is 409. Whose vote it is says the cookie,
+    never the body; a duel that was shown to somebody else is 404, as one that does not exist.
     """
 
-    def __init__(self, store: Store, judge: str) -> None:
+    def __init__(self, store: Store, meter: Meter) -> None:
         self._store = store
-        self._judge = judge
+        self._meter = meter
+        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one vote."""
+        began = time.perf_counter()
         try:
-            ballot = _ballot(await read_body(scope, receive), self._judge)
+            ballot = _ballot(await read_body(scope, receive), scope[PERSON].judge)
+            began = time.perf_counter()
             receipt = await self._stored(ballot)
         except Exception as error:  # whatever went wrong, the page gets one clear line
+            self._meter.vote("refused", time.perf_counter() - began)
             status, text = failure(error)
-            await send_reply(send, status, json.dumps({"error": text}).encode())
+            extra = ((b"retry-after", b"1"),) if status == 503 else ()
+            await send_reply(send, status, json.dumps({"error": text}).encode(), extra=extra)
             return
+        self._meter.vote("replayed" if receipt.replayed else "taken", time.perf_counter() - began)
         body = b'{"seq":%d,"duel_id":%s,"verdict":"%s"}' % (
             receipt.seq,
             json.dumps(receipt.duel_id).encode(),
@@ -165,6 +174,11 @@ class VoteRoute:
         await send_data(send, body, _REPLAYED if receipt.replayed else ())
 
     async def _stored(self, ballot: Ballot) -> Receipt:
+        if self._waiting >= LIMITS.votes_waiting:
+            raise RefusedError(
+                503, "too many votes wait for the disk; send this one again, with the same key"
+            )
+        self._waiting += 1
         try:
             return await _landed(self._store.submit(ballot))
         except ConflictError as error:
@@ -172,3 +186,5 @@ class VoteRoute:
             if ballot.key in str(error):
                 raise RefusedError(422, str(error)) from error
             raise
+        finally:
+            self._waiting -= 1

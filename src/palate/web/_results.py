@@ -24,7 +24,7 @@ from palate.web._origins import (
 from palate.web._view import StudyView, candidate_of
 from palate.web._words import Words
 
-__all__ = ["Answer", "Curve", "Results", "Row", "results_view"]
+__all__ = ["Answer", "Curve", "Results", "Row", "cost_words", "results_view"]
 
 POINTS = 400  # more than a screen has columns for
 
@@ -117,7 +117,7 @@ def results_view(view: StudyView, words: Words, spent: Spent | None) -> Results:
         curve=_curve(view),
         verdicts=shares,
         given=votes.total(),
-        cost=_cost(spent, texts),
+        cost=cost_words(spent, texts),
         file=shlex.quote(view.store.place),
         showings=showings(view, state, belief, seed_of(state.candidates)) if best else (),
         failures=failed[:FAILURES],
@@ -204,7 +204,7 @@ def _curve(view: StudyView) -> Curve | None:
     return Curve(sure, wins, last)
 
 
-def _cost(spent: Spent | None, texts: dict[str, str]) -> tuple[str, str]:
+def cost_words(spent: Spent | None, texts: dict[str, str]) -> tuple[str, str]:
     """The cost and a remark; an unknown price stays unknown and is never 0."""
     if spent is None:
         return "–", texts["cost_none"]

@@ -5,51 +5,49 @@ voting page: a duel is its opaque identifier, its input and two answers.
 """
 
 import threading
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 from palate.errors import ConflictError, InputError, NotFoundError
 from palate.kinds import Picture, read_picture
 from palate.store import EventKind, Store, StudyState
-from palate.types import Belief, Candidate, Duel, Json, Vote, digest
+from palate.types import Belief, Candidate, Duel, Json, digest
 from palate.web._answers import AnswerRenderer
 from palate.web._render import Renderer
+from palate.web._roles import Person, Role
 from palate.web._words import Words
 
-__all__ = ["StudyView", "Undo", "candidate_of"]
+__all__ = ["StudyView", "candidate_of"]
 
 PREFETCH = 3  # the duel on the screen and the next two
 
 
-class Undo(NamedTuple):
-    """The vote that would be undone, and how many votes this judge has given."""
-
-    duel_id: str | None
-    given: int
-
-
 class StudyView:
-    """A reader of one study for one judge. Safe to use from several threads.
+    """A reader of one study for everybody who looks at it. Safe to use from several threads.
 
     Args:
         store: The study.
-        judge: Whose duels are shown.
         words: Texts of the pages.
     """
 
-    def __init__(self, store: Store, judge: str, words: Words) -> None:
+    def __init__(self, store: Store, words: Words) -> None:
         self.store = store
-        self.judge = judge
         self.renderer = Renderer(words)
         self.answers = AnswerRenderer(self.renderer, words)
-        self.study = digest(str(store.place))[:16]
         self._state = StudyState()
         self._lock = threading.Lock()
+        self._pictures: dict[str, set[str]] = {}
+        self._duels_seen = 0
 
     def state(self) -> StudyState:
         """The study as of now."""
         with self._lock:
             self._state.follow(self.store)
             return self._state
+
+    def study(self, person: Person) -> str:
+        """What the votes that wait in a browser are kept under, so that nobody sends another's."""
+        return digest([self.store.place, person.judge])[:16]
 
     @property
     def title(self) -> str:
@@ -58,30 +56,38 @@ class StudyView:
         name = study.get("name") if isinstance(study, dict) else None
         return str(name or self.store.title)
 
-    def duels(self) -> dict[str, Json]:
-        """Everything that the voting page shows, as JSON."""
+    def name_of(self, rater: str) -> str:
+        """The display name of a rater, which only the owner and the rater see; empty when there is none."""
+        return ""
+
+    def duels(self, person: Person) -> dict[str, Json]:
+        """Everything that the voting page shows somebody, as JSON.
+
+        A rater learns nothing of what others did: neither how many votes there are nor what they taught.
+        """
         state = self.state()
-        belief = self.store.belief()
+        owner = person.role is Role.OWNER
         closed = state.closed is not None
-        open_duels = [] if closed else self.store.open_duels(self.judge, PREFETCH)
+        open_duels = [] if closed else self.store.open_duels(person.judge, PREFETCH)
         limit = _limit(state)
-        taught = sum(vote.verdict.teaches for vote in state.votes)
-        finished = closed or (limit is not None and taught >= limit and not open_duels)
-        undo = self._undo(state.votes)
+        finished = closed or (limit is not None and state.taught >= limit and not open_duels)
+        given, undo = state.given_by(person.judge)
+        progress: dict[str, Json] = {"mine": given, "taught": state.taught, "limit": limit}
         return {
             "state": "done" if finished else "voting" if open_duels else "waiting",
             "closed": closed,
             "duels": [self._duel(duel) for duel in open_duels],
-            "undo": undo.duel_id,
-            "progress": {"mine": undo.given, "taught": taught, "limit": limit},
-            "advice": _advice(belief),
+            "undo": undo,
+            "progress": progress if owner else {"mine": given, "taught": given, "limit": None},
+            "advice": _advice(self.store.belief()) if owner else None,
             "guidelines": self._guidelines(state),
         }
 
-    def undo(self, duel_id: str) -> dict[str, Json]:
-        """Take the judge's last vote back. A repeat of an undo that was done changes nothing.
+    def undo(self, person: Person, duel_id: str) -> dict[str, Json]:
+        """Take somebody's last vote back. A repeat of an undo that was done changes nothing.
 
         Args:
+            person: Whose vote; nobody takes back another's.
             duel_id: The duel whose vote the page believes to be the last one.
 
         Returns:
@@ -90,24 +96,29 @@ class StudyView:
         Raises:
             ConflictError: That duel is neither the last one voted on nor open again.
         """
-        last = self._undo(self.state().votes).duel_id
+        last = self.state().given_by(person.judge)[1]
         if last == duel_id:
-            self.store.undo(self.judge)
-        shown = self.duels()
+            self.store.undo(person.judge)
+        shown = self.duels(person)
         duels = shown["duels"]
         if last == duel_id or any(duel["id"] == duel_id for duel in _objects(duels)):
             return shown
         raise ConflictError("that vote is not the last one, so it cannot be undone; reload the page")
 
-    def close(self, *, closed: bool) -> dict[str, Json]:
-        """Record that the person is done, or goes on after all."""
+    def close(self, person: Person, *, closed: bool) -> dict[str, Json]:
+        """Record that the study is done, or goes on after all."""
         if (self.state().closed is not None) != closed:
             kind = EventKind.STUDY_CLOSED if closed else EventKind.STUDY_REOPENED
-            self.store.append(kind, {"reason": "page"}, actor=self.judge)
-        return self.duels()
+            self.store.append(kind, {"reason": "page"}, actor=person.judge)
+        return self.duels(person)
 
-    def picture(self, address: str) -> Picture | None:
-        """The picture of the response under a hash; ``None`` if there is none, or it is not one."""
+    def picture(self, person: Person, address: str) -> Picture | None:
+        """The picture of the response under a hash; ``None`` if there is none, or it is not one.
+
+        For a rater it is one only if a duel with it was assigned to that rater.
+        """
+        if person.role is Role.RATER and not self._was_shown(person.judge, address):
+            return None
         try:
             found = self.store.get_response(address)
             return read_picture(found.content) if found.kind in ("image", "plot") else None
@@ -126,9 +137,15 @@ class StudyView:
         html = self.renderer.html(state.guidelines) if state.guidelines.strip() else ""
         return {"version": state.guideline_version, "html": html}
 
-    def _undo(self, votes: list[Vote]) -> Undo:
-        mine = [vote.duel_id for vote in votes if vote.judge == self.judge]
-        return Undo(mine[-1] if mine else None, len(mine))
+    def _was_shown(self, judge: str, address: str) -> bool:
+        state = self.state()
+        with self._lock:
+            for duel in islice(state.duels.values(), self._duels_seen, None):
+                pairing = state.pairings[duel.pairing_id]
+                shown = self._pictures.setdefault(duel.judge, set())
+                shown |= {pairing.first_response, pairing.second_response}
+                self._duels_seen += 1
+            return address in self._pictures.get(judge, ())
 
 
 def candidate_of(state: StudyState, identifier: str) -> Candidate | None:

@@ -218,7 +218,8 @@ function between() {
   at("state-text").textContent = words.querySelector("p").textContent;
   at("dots").hidden = done;
   at("done-buttons").hidden = !done;
-  document.querySelector("[data-do=reopen]").hidden = !page.closed;
+  const reopen = document.querySelector("[data-do=reopen]"); // raters have none: the study is not theirs to open
+  if (reopen) reopen.hidden = !page.closed;
 }
 
 function progress() {

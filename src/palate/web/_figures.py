@@ -1,0 +1,136 @@
+"""Whether everything works, and figures for a monitoring program: numbers only, no text and no name."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from palate.errors import PalateError
+from palate.models import Spent
+from palate.store import StudyState
+from palate.types import Json, Verdict
+from palate.web._meter import Meter, gauge
+from palate.web._view import StudyView
+
+__all__ = ["Figures", "Learning"]
+
+LATELY = 1.0  # seconds for which one look at the disk is good enough
+VERSION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Learning(NamedTuple):
+    """How the learner beside the page is doing.
+
+    Args:
+        running: Whether it is alive.
+        since: Seconds since it last worked a belief out; ``None`` when it has not yet.
+        took: Seconds that this took; ``None`` likewise.
+    """
+
+    running: bool
+    since: float | None = None
+    took: float | None = None
+
+
+class Figures:
+    """The views of health and metrics.
+
+    Args:
+        view: The study.
+        meter: What the page itself counted.
+        spent: What the study has cost, or ``None`` when nobody says.
+        learning: How the learner is doing, or ``None`` when none runs beside this page.
+    """
+
+    def __init__(
+        self,
+        view: StudyView,
+        meter: Meter,
+        *,
+        spent: Callable[[], Spent] | None,
+        learning: Callable[[], Learning] | None,
+    ) -> None:
+        self._view = view
+        self._meter = meter
+        self._spent = spent
+        self._learning = learning
+        self._lock = threading.Lock()
+        self._looked = float("-inf")
+        self._fault: str | None = None
+
+    def fault(self) -> str | None:
+        """Why the study cannot be written to, or ``None``. Blocks while it tries."""
+        with self._lock:
+            if time.monotonic() - self._looked >= LATELY:
+                try:
+                    self._view.store.check_writable()
+                except PalateError as error:
+                    self._fault = str(error)
+                else:
+                    self._fault = None
+                self._looked = time.monotonic()
+            return self._fault
+
+    def learning(self) -> Learning | None:
+        """How the learner is doing; ``None`` where that is not known here."""
+        return self._learning() if self._learning else None
+
+    async def health(self, request: Request) -> Response:
+        """200 when votes can be taken, 503 with the reason when they cannot."""
+        from palate.web._pages import as_json
+
+        del request
+        fault = await run_in_threadpool(self.fault)
+        learner = self.learning()
+        told: dict[str, Json] = {
+            "status": "ok" if fault is None else "failing",
+            "store": "writable" if fault is None else "read-only",
+            "learner": "unknown" if learner is None else "running" if learner.running else "stopped",
+            "seconds_since_fit": None
+            if learner is None or learner.since is None
+            else round(learner.since, 1),
+        }
+        if fault is None:
+            return as_json(told)
+        # The reason may name a place on this machine, which is told to those who were let in only.
+        return as_json({**told, "reason": "the study cannot be written to; the owner's page says why"}, 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Everything that can be counted, in the text format of Prometheus."""
+        del request
+        lines = await run_in_threadpool(self._lines)
+        return Response("\n".join([*self._meter.lines(), *lines, ""]), media_type=VERSION)
+
+    def _lines(self) -> list[str]:
+        state = self._view.state()
+        fault = self.fault()
+        learner = self.learning()
+        spent = self._spent() if self._spent else None
+        stages = state.stages
+        lines = [
+            *gauge("palate_store_writable", "Whether votes can be stored.", float(fault is None)),
+            *gauge("palate_study_votes", "Votes of the study that stand.", len(state.votes)),
+            *gauge("palate_ready_duels", "Pairings that wait for a first look.", stages["ready"]),
+            *gauge("palate_open_leases", "Pairings on somebody's screen.", stages["shown"]),
+            *gauge("palate_judge_failures", "Duels that a judge could not decide.", _undecided(state)),
+        ]
+        if learner is not None:
+            lines += gauge("palate_learner_running", "Whether the learner is alive.", float(learner.running))
+            lines += gauge("palate_seconds_since_fit", "Since the belief was last worked out.", learner.since)
+            lines += gauge("palate_fit_seconds", "That the last working out took.", learner.took)
+        if spent is not None:
+            lines += gauge("palate_cost_dollars", "US dollars of the calls with a known price.", spent.priced)
+            lines += gauge("palate_unpriced_calls", "Calls without a known price.", spent.unpriced_calls)
+            lines += gauge("palate_model_calls", "Calls to models.", spent.calls)
+        return lines
+
+
+def _undecided(state: StudyState) -> int:
+    return sum(
+        vote.verdict is Verdict.FAILED or (vote.verdict is Verdict.SKIP and vote.reason == "cannot_judge")
+        for vote in state.votes
+    )

@@ -1,0 +1,359 @@
+"""What the owner sees of a study under way: what is amiss first, then raters, judges, the queue and links.
+
+What cannot be known is called unknown and never bad: a judge that could not be reached has not been found
+wanting, and a share without votes is no share.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from palate.models import Spent
+from palate.store import Invitation, StudyState
+from palate.types import Verdict, Vote
+from palate.web._access import Access
+from palate.web._figures import Figures
+from palate.web._meter import Meter
+from palate.web._results import cost_words
+from palate.web._view import StudyView
+from palate.web._words import Words
+
+__all__ = ["Card", "InvitationRow", "JudgeRow", "OwnerPage", "OwnerView", "RaterRow", "share_changed"]
+
+LATELY = 50  # votes that are compared with the earlier ones
+NEARLY = 0.9  # of a budget, from where on it is worth a word
+CLEAR = 3.29  # standard errors: one false alarm in a thousand looks
+FEW = 10  # votes below which a share says nothing of a person
+FAST = 1.5  # seconds, the median below which nobody has read two answers
+
+
+class Card(NamedTuple):
+    """A figure, what it is, and a remark."""
+
+    figure: str
+    name: str
+    remark: str = ""
+
+
+class RaterRow(NamedTuple):
+    """One person who votes."""
+
+    name: str
+    rater: str
+    group: str
+    votes: int
+    skipped: int
+    agreement: str
+    left: str
+    seconds: str
+    seen: str
+    flags: Sequence[str]
+
+
+class JudgeRow(NamedTuple):
+    """One judge that is no person, as far as the votes tell."""
+
+    name: str
+    state: str
+    is_unknown: bool
+    votes: int
+    undecided: str
+    unparsable: str
+    seen: str
+
+
+class InvitationRow(NamedTuple):
+    """One link; its secret is not known to anybody but who holds it."""
+
+    id: str
+    name: str
+    role: str
+    group: str
+    used: str
+    until: str
+    state: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerView:
+    """Everything on the page."""
+
+    name: str
+    alarms: Sequence[str]
+    cards: Sequence[Card]
+    raters: Sequence[RaterRow]
+    judges: Sequence[JudgeRow]
+    invitations: Sequence[InvitationRow]
+    refusals: Sequence[tuple[str, int]]
+    file: str
+
+
+class OwnerPage:
+    """Collects what the owner sees.
+
+    Args:
+        view: The study.
+        access: Who was seen when.
+        figures: Whether everything works.
+        meter: What was refused.
+        words: Texts of the pages.
+        judge: The name under which the owner votes.
+        spent: What the study has cost, or ``None`` when nobody says.
+    """
+
+    def __init__(
+        self,
+        view: StudyView,
+        access: Access,
+        figures: Figures,
+        meter: Meter,
+        words: Words,
+        *,
+        judge: str,
+        spent: Callable[[], Spent] | None,
+    ) -> None:
+        self._view = view
+        self._access = access
+        self._figures = figures
+        self._meter = meter
+        self._texts: dict[str, Any] = words["owner"]
+        self._cost_texts: dict[str, str] = words["results"]
+        self._judge = judge
+        self._spent = spent
+
+    def __call__(self) -> OwnerView:
+        """The page as of now."""
+        import shlex
+
+        state = self._view.state()
+        votes = state.votes
+        by_judge: dict[str, list[Vote]] = {}
+        for vote in votes:
+            by_judge.setdefault(vote.judge, []).append(vote)
+        invited = {each.rater: each for each in state.invitations.by_id.values() if each.rater}
+        people = {self._judge, *invited}
+        judges = [
+            self._judge_row(name, given) for name, given in sorted(by_judge.items()) if name not in people
+        ]
+        return OwnerView(
+            name=self._view.title,
+            alarms=self._alarms(state, votes, judges),
+            cards=self._cards(state),
+            raters=self._raters(by_judge, invited),
+            judges=judges,
+            invitations=[self._invitation_row(each) for each in state.invitations.by_id.values()],
+            refusals=list(self._meter.refusals.items()),
+            file=shlex.quote(self._view.store.place),
+        )
+
+    # -- what is amiss ---------------------------------------------------------------------------
+
+    def _alarms(self, state: StudyState, votes: Sequence[Vote], judges: Iterable[JudgeRow]) -> list[str]:
+        texts = self._texts["alarm"]
+        found: list[str] = []
+        fault = self._figures.fault()
+        if fault is not None:
+            found.append(texts["store"].format(reason=fault))
+        learning = self._figures.learning()
+        if learning is not None and not learning.running:
+            found.append(texts["learner"])
+        found += [texts["judge"].format(judge=row.name) for row in judges if row.is_unknown]
+        changed = share_changed([vote.verdict.teaches for vote in votes])
+        if changed is not None:
+            found.append(
+                texts["share"].format(before=_percent(changed[0]), now=_percent(changed[1]), n=LATELY)
+            )
+        for name, used, limit in self._budgets(state):
+            if used >= NEARLY * limit:
+                found.append(texts["budget"].format(name=self._texts[name], share=_percent(used / limit)))
+        return found
+
+    def _budgets(self, state: StudyState) -> list[tuple[str, float, float]]:
+        """What is limited: its name, how much of it is used, and the limit."""
+        table = state.settings.get("budget")
+        limits: dict[str, Any] = table if isinstance(table, dict) else {"votes": state.settings.get("votes")}
+        spent = self._spent() if self._spent else None
+        used = {"votes": float(state.taught)}
+        if spent is not None:
+            used |= {"calls": spent.calls, "tokens": spent.tokens, "cost": spent.priced}
+        return [
+            (name, value, float(limits[name]))
+            for name, value in used.items()
+            if isinstance(limits.get(name), int | float) and limits[name] > 0
+        ]
+
+    # -- figures ---------------------------------------------------------------------------------
+
+    def _cards(self, state: StudyState) -> list[Card]:
+        texts = self._texts
+        stages = state.stages
+        limit = next((limit for name, _, limit in self._budgets(state) if name == "votes"), None)
+        cost, remark = cost_words(self._spent() if self._spent else None, self._cost_texts)
+        learning = self._figures.learning()
+        if learning is None or not learning.running:
+            fit, told = "–", texts["fit_unknown" if learning is None else "fit_stopped"]
+        elif learning.since is None:
+            fit, told = "–", texts["fit_none"]
+        else:
+            fit, told = _ago(learning.since, texts), ""
+        return [
+            Card(
+                f"{len(state.votes):,}",
+                texts["votes"],
+                texts["of"].format(n=f"{limit:,.0f}") if limit else "",
+            ),
+            Card(f"{stages['ready']:,}", texts["ready"]),
+            Card(f"{stages['shown']:,}", texts["shown"]),
+            Card(f"{stages['voted']:,}", texts["voted"]),
+            Card(cost, texts["cost"], remark),
+            Card(fit, texts["fit"], told),
+        ]
+
+    # -- people ----------------------------------------------------------------------------------
+
+    def _raters(self, by_judge: dict[str, list[Vote]], invited: dict[str, Invitation]) -> list[RaterRow]:
+        names = [name for name in (self._judge, *invited) if name in invited or name in by_judge]
+        return [self._rater_row(name, by_judge.get(name, []), invited.get(name), by_judge) for name in names]
+
+    def _rater_row(
+        self,
+        judge: str,
+        votes: Sequence[Vote],
+        invitation: Invitation | None,
+        by_judge: dict[str, list[Vote]],
+    ) -> RaterRow:
+        texts = self._texts
+        decided = [vote.verdict for vote in votes if vote.verdict in (Verdict.LEFT, Verdict.RIGHT)]
+        left = sum(verdict is Verdict.LEFT for verdict in decided)
+        seconds = [vote.seconds for vote in votes if vote.seconds is not None]
+        median = statistics.median(seconds) if seconds else None
+        flags: list[str] = []
+        if len(decided) >= FEW and _far_from_half(left, len(decided)):
+            flags.append(texts["flag_side"])
+        if len(seconds) >= FEW and median is not None and median < FAST:
+            flags.append(texts["flag_fast"])
+        same, shared = _agreed(judge, votes, by_judge)
+        seen = self._access.seen.get(invitation.id) if invitation else None
+        return RaterRow(
+            name=texts["you"] if invitation is None else self._view.name_of(judge),
+            rater=judge,
+            group=invitation.group if invitation else "",
+            votes=len(votes),
+            skipped=sum(not vote.verdict.teaches for vote in votes),
+            agreement=texts["of_shared"].format(share=_percent(same / shared), n=shared) if shared else "–",
+            left=_percent(left / len(decided)) if decided else "–",
+            seconds="–" if median is None else f"{median:.1f} s",
+            seen=self._last(seen, votes[-1].at if votes else None),
+            flags=flags,
+        )
+
+    def _judge_row(self, judge: str, votes: Sequence[Vote]) -> JudgeRow:
+        texts = self._texts
+        undecided = [vote for vote in votes if _failed(vote)]
+        unparsable = sum((vote.comment or "").startswith("no verdict in") for vote in undecided)
+        last = votes[-1]
+        unreachable = last.verdict is Verdict.FAILED or (last.comment or "").startswith("the judge failed:")
+        return JudgeRow(
+            name=judge,
+            state=texts["unknown"] if unreachable else texts["answers"],
+            is_unknown=unreachable,
+            votes=len(votes),
+            undecided=_percent(len(undecided) / len(votes)),
+            unparsable=_percent(unparsable / len(votes)),
+            seen=self._last(None, last.at),
+        )
+
+    def _invitation_row(self, each: Invitation) -> InvitationRow:
+        texts = self._texts
+        is_open = self._access.is_open(each)
+        if each.revoked:
+            state = texts["revoked"]
+        elif not is_open:
+            state = texts["expired"]
+        else:
+            state = texts["in_use" if each.sessions else "not_used"]
+        return InvitationRow(
+            id=each.id,
+            name=(self._view.name_of(each.rater) if each.rater else "") or each.rater or each.id,
+            role=texts["role_" + each.role],
+            group=each.group,
+            used=texts["uses"].format(n=len(each.sessions), uses=each.uses),
+            until=texts["no_end"] if each.expires is None else each.expires[:16].replace("T", " ") + " UTC",
+            state=state,
+            is_open=is_open,
+        )
+
+    def _last(self, seen: float | None, at: str | None) -> str:
+        moments = [seen] if seen is not None else []
+        if at is not None:
+            moments.append(datetime.fromisoformat(at).timestamp())
+        if not moments:
+            return self._texts["never"]
+        return _ago(max(0.0, datetime.now(UTC).timestamp() - max(moments)), self._texts)
+
+
+def share_changed(teaching: Sequence[bool]) -> tuple[float, float] | None:
+    r"""Whether the share of votes that say something is another now than before.
+
+    Two shares of ``n`` and ``m`` votes are told apart when
+
+    .. math:: |p_n - p_m| > 3.29 \sqrt{p (1 - p) (1/n + 1/m)},\quad p = (n p_n + m p_m) / (n + m)
+
+    which happens by chance once in a thousand looks.
+
+    Args:
+        teaching: For each vote, in order, whether it says something.
+
+    Returns:
+        The share before the last 50 votes and of them; ``None`` when they are level or votes are too few.
+    """
+    before, now = teaching[:-LATELY], teaching[-LATELY:]
+    if len(before) < LATELY:
+        return None
+    first, second = sum(before) / len(before), sum(now) / len(now)
+    pooled = sum(teaching) / len(teaching)
+    error = math.sqrt(pooled * (1.0 - pooled) * (1.0 / len(before) + 1.0 / len(now)))
+    return (first, second) if abs(first - second) > CLEAR * error else None
+
+
+def _far_from_half(left: int, decided: int) -> bool:
+    """Whether an honest coin would give so uneven a share less than once in a thousand times."""
+    rare = min(left, decided - left)
+    tail = sum(math.comb(decided, k) for k in range(rare + 1)) / 2**decided
+    return 2.0 * tail < 0.001
+
+
+def _agreed(judge: str, votes: Sequence[Vote], by_judge: dict[str, list[Vote]]) -> tuple[int, int]:
+    """How many of somebody's decided votes on shared pairings say what another's says, and of how many."""
+    mine = {vote.pairing_id: _winner(vote) for vote in votes if _winner(vote)}
+    same = shared = 0
+    for other, given in by_judge.items():
+        if other != judge:
+            for vote in given:
+                if vote.pairing_id in mine and _winner(vote):
+                    shared += 1
+                    same += _winner(vote) == mine[vote.pairing_id]
+    return same, shared
+
+
+def _winner(vote: Vote) -> str | None:
+    return {Verdict.LEFT: vote.left_candidate, Verdict.RIGHT: vote.right_candidate}.get(vote.verdict)
+
+
+def _failed(vote: Vote) -> bool:
+    return vote.verdict is Verdict.FAILED or (vote.verdict is Verdict.SKIP and vote.reason == "cannot_judge")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _ago(seconds: float, texts: dict[str, Any]) -> str:
+    for name, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= size:
+            return texts[name].format(n=int(seconds // size))
+    return texts["just_now"]

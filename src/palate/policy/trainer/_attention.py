@@ -17,7 +17,7 @@ from palate.extras import Foreign, require
 from palate.policy._torch import Tensor, torch
 from palate.policy.trainer._layout import Layout, Span, branch_mask
 
-__all__ = ["SpanMasks", "span_attention"]
+__all__ = ["SpanMasks", "attends_in_spans", "span_attention"]
 
 _NAME: Final = "palate_spans"
 _OTHER_MATHS: Final = ("softcap", "s_aux", "position_bias")
@@ -56,6 +56,11 @@ class SpanMasks:
                 mask_SS = mask_SS & (place_S[:, None] - place_S[None, :] < window)
             self._made[name] = mask_SS[:root, :root] if part == "root" else mask_SS[root:]
         return self._made[name]
+
+
+def attends_in_spans(decoder: Foreign) -> bool:
+    """Whether a decoder is inside :func:`span_attention` now."""
+    return decoder.config._attn_implementation == _NAME
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from palate.errors import ConfigError, UnsupportedError
 from palate.extras import Foreign, require
 from palate.policy._logprobs import linear_log_probs
 from palate.policy._torch import Tensor, in_full, torch
-from palate.policy.trainer._attention import SpanMasks, span_attention
+from palate.policy.trainer._attention import SpanMasks, attends_in_spans, span_attention
 from palate.policy.trainer._layout import Batch, Layout
 from palate.policy.trainer._options import Lora, Speed
 
@@ -153,6 +153,12 @@ class Network:
         with self.model.disable_adapter():
             yield
 
+    def checkpoint_activations(self) -> None:
+        """Compute activations again in the backward pass instead of keeping them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # a newer name that older versions lack
+            self.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
     def states(self, batch: Batch) -> States:
         """Run the network on a batch; call it inside :meth:`computing`."""
         return States(self.hidden(batch.layout), self.head, batch, self.speed)
@@ -165,6 +171,8 @@ class Network:
             "use_cache": False,
         }
         if layout.spans:
+            if not attends_in_spans(self.decoder):
+                raise RuntimeError("packed rows would see each other here; call this inside computing()")
             given["span_masks"] = SpanMasks(layout)
         elif layout.mask_BTT is not None:
             given["attention_mask"] = layout.mask_BTT[:, None]

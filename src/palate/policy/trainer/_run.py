@@ -180,8 +180,7 @@ class Run:
         size = self.options.batch * self.options.accumulate
         each = math.ceil(len(self._groups) / size)
         epoch, place = divmod(self.step, each)
-        order = list(range(len(self._groups)))
-        random.Random(f"{self.options.seed} {epoch}").shuffle(order)
+        order = data_order(self.options.seed, epoch, len(self._groups))
         return [self._groups[i] for i in order[place * size : (place + 1) * size]]
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Sums]:
@@ -224,6 +223,13 @@ class Run:
             f"{shown}. The last checkpoint is whole: look at these rows, lower learning_rate, or use "
             "dtype='fp32', and run it again"
         )
+
+
+def data_order(seed: int, epoch: int, number: int) -> list[int]:
+    """The order in which an epoch, counted from 0, takes the groups."""
+    order = list(range(number))
+    random.Random(f"{seed} {epoch}").shuffle(order)
+    return order
 
 
 def seeded(seed: str, device: torch.device) -> AbstractContextManager[None]:

@@ -140,7 +140,7 @@ def train(
     if module is not None:
         module = module.to(network.device)
     if options.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        network.checkpoint_activations()
     task = Task(objective, scorer, module, found.always)
     run = Run(network, task, options, kept.groups, options.updates(len(kept.groups)))
     return _Loop(run, folder, tokenizer, kept, held.groups, found.watching, tell).go()

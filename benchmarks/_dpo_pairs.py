@@ -1,0 +1,128 @@
+"""Pairs, models and trainers that the benchmarks of DPO share; TRL takes tokens as well, as they are."""
+
+import logging
+import os
+import random
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+BETA = 0.1
+LORA = {"r": 8, "alpha": 16.0}
+
+
+def folder_of_weights() -> Path:
+    """SmolLM2-135M-Instruct, converted once."""
+    from palate.models import weights_path
+    from palate.models._causal import convert_gguf
+
+    file = weights_path()
+    if file is None:
+        raise SystemExit("fetch the embedded model first: palate models fetch")
+    return convert_gguf(file)
+
+
+def load(dtype: str = "float32") -> Any:
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder_of_weights(), dtype=getattr(torch, dtype), use_safetensors=True
+    )
+
+
+def random_pairs(number: int, prompt: int, answer: int, *, ragged: bool = False, seed: int = 0) -> list[Any]:
+    """Groups of two made of random tokens; ragged ones are between half as long and as long."""
+    from palate.policy.trainer import Group
+
+    draw = random.Random(seed)
+
+    def tokens(most: int) -> tuple[int, ...]:
+        size = draw.randint(most // 2, most) if ragged else most
+        return tuple(draw.randrange(100, 49_000) for _ in range(size))
+
+    return [Group(tokens(prompt), (tokens(answer), tokens(answer)), key=f"pair {n}") for n in range(number)]
+
+
+def train_with_trl(
+    groups: Sequence[Any],
+    *,
+    steps: int,
+    lora: bool,
+    on_step: Callable[[int, dict[str, float]], None],
+    before_step: Callable[[], None] = lambda: None,
+    model_dtype: str = "float32",
+    model: Any = None,
+    **settings: Any,
+) -> Any:
+    """Run TRL's DPOTrainer on the groups in their order, without shuffling."""
+    import datasets
+    import torch
+    import transformers
+    import trl
+
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    os.environ["TQDM_DISABLE"] = "1"
+    datasets.disable_progress_bars()
+
+    class Ordered(trl.DPOTrainer):
+        """Takes tokens as they are, in the order of the data."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    class Steps(transformers.TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            before_step()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                on_step(state.global_step, logs)
+
+    data = datasets.Dataset.from_list(
+        [
+            {
+                "prompt_ids": list(g.prompt),
+                "chosen_ids": list(g.completions[0]),
+                "rejected_ids": list(g.completions[1]),
+            }
+            for g in groups
+        ]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = trl.DPOConfig(
+            output_dir=folder,
+            beta=BETA,
+            max_steps=steps,
+            report_to="none",
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            **settings,
+        )
+        peft_config = None
+        if lora:
+            import peft
+
+            peft_config = peft.LoraConfig(
+                r=LORA["r"], lora_alpha=LORA["alpha"], target_modules="all-linear", task_type="CAUSAL_LM"
+            )
+        trainer = Ordered(
+            model=load(model_dtype) if model is None else model,
+            args=arguments,
+            train_dataset=data,
+            processing_class=transformers.AutoTokenizer.from_pretrained(folder_of_weights()),
+            peft_config=peft_config,
+        )
+        trainer.add_callback(Steps())
+        trainer.train()
+        return trainer.model

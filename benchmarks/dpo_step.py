@@ -1,0 +1,196 @@
+"""One step of DPO: time and memory beside TRL's trainer, at its defaults and at its best settings.
+
+``python benchmarks/dpo_step.py`` makes the table; ``--write`` puts it under ``benchmarks/results``.
+
+SmolLM2-135M-Instruct, 4 pairs an update, random tokens. Each way is a process of its own that runs its real
+training loop and waits before every update for its turn; the ways take turns, so that whatever else the
+machine does meets all alike. Seconds are those of the wall and of the processor, medians of the updates after
+the first two; ratios are of the wall. A token is one of prompt + answer, counted once for each answer, for
+everybody. Memory is the process's peak after the first two updates, libraries and all; Linux only.
+
+What TRL's defaults do: bfloat16 autocast, activations computed again in the backward pass, the reference in
+every step. Its best settings here: bfloat16 weights below an adapter, activations kept, the reference
+computed once before. ``padding_free`` is switched off in this version of TRL whatever is asked for.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PAIRS = 4
+RESULT = Path(__file__).parent / "results" / "dpo_step.md"
+WAYS = ("palate", "palate, pair by pair", "TRL defaults", "TRL best")
+
+
+def worker(way: str, lora: bool, threads: int, prompt: int, answer: int, steps: int) -> None:
+    """Train, one update for each line of input, and tell time and memory at the end."""
+    import torch
+    from _dpo_pairs import BETA, LORA, load, random_pairs, train_with_trl
+
+    torch.set_num_threads(threads)
+    groups = random_pairs(PAIRS * steps, prompt, answer)
+    times: list[float] = []
+    processor: list[float] = []
+    started = [0.0, 0.0]
+    losses: list[float] = []
+
+    def wait() -> None:
+        if len(times) == 2:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        print("waiting", flush=True)
+        if not sys.stdin.readline():
+            raise SystemExit("nobody is waiting any more")
+        started[:] = time.perf_counter(), time.process_time()
+
+    def ended(step: int, numbers: dict[str, float]) -> None:
+        times.append(time.perf_counter() - started[0])
+        processor.append(time.process_time() - started[1])
+        losses.append(float(numbers["loss"]))
+
+    if way.startswith("palate"):
+        from palate.policy.objectives import dpo
+        from palate.policy.trainer import Lora, Progress, TrainOptions, train
+
+        def progress(news: Progress) -> None:
+            if news.stage == "train":
+                ended(news.done, news.metrics)
+                if news.done < news.total:
+                    wait()
+            elif news.stage == "reference" and news.done == news.total:
+                wait()
+
+        one = way.endswith("pair by pair")
+        options = TrainOptions(
+            steps=steps,
+            batch=1 if one else PAIRS,
+            accumulate=PAIRS if one else 1,
+            learning_rate=1e-6,
+            schedule="constant",
+            dtype="bf16",
+            lora=Lora(**LORA) if lora else None,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            train(load(), None, groups, dpo(BETA), options, folder=Path(folder), progress=progress)
+            told = memory()
+    else:
+        settings = {"gradient_checkpointing": True}
+        if way == "TRL best":
+            settings = {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+            settings["model_dtype"] = "bfloat16" if lora else "float32"
+        train_with_trl(
+            groups,
+            steps=steps,
+            lora=lora,
+            on_step=ended,
+            before_step=wait,
+            per_device_train_batch_size=PAIRS,
+            learning_rate=1e-6,
+            **settings,
+        )
+        told = memory()
+    print(json.dumps({"times": times, "processor": processor, "memory": told, "losses": losses}), flush=True)
+
+
+def memory() -> float:
+    """Peak of the process in MB since the peak was reset."""
+    told = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(line.split()[1] for line in told.splitlines() if line.startswith("VmHWM"))) / 1024
+
+
+def alternate(lora: bool, threads: int, prompt: int, answer: int, steps: int) -> dict[str, dict]:
+    """Let the ways take turns; each waits while another computes."""
+    children = {}
+    for way in WAYS:
+        command = [sys.executable, __file__, "--worker", way, str(int(lora)), str(threads)]
+        command += [str(prompt), str(answer), str(steps)]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        until(child, "waiting")  # loaded, and its reference computed, before the next one starts
+        children[way] = child
+    told = {}
+    for step in range(steps):
+        for way, child in children.items():
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+            line = until(child, "waiting" if step < steps - 1 else "{")
+            if line.startswith("{"):
+                told[way] = json.loads(line)
+                child.wait()
+    return told
+
+
+def until(child: subprocess.Popen, start: str) -> str:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith(start):
+            return line
+    raise SystemExit(f"a worker ended early ({child.wait()})")
+
+
+def rows(lora: bool, threads: int, prompt: int, answer: int, steps: int) -> list[str]:
+    told = alternate(lora, threads, prompt, answer, steps)
+    seconds = {way: statistics.median(values["times"][2:]) for way, values in told.items()}
+    tokens = 2 * PAIRS * (prompt + answer)
+    base = "TRL defaults"
+    return [
+        f"| {'LoRA r 8' if lora else 'full'} | {threads} | {way} | {seconds[way]:.2f} | "
+        f"{statistics.median(told[way]['processor'][2:]):.2f} | {tokens / seconds[way]:,.0f} | {seconds[base] / seconds[way]:.2f} | "
+        f"{seconds['TRL best'] / seconds[way]:.2f} | {told[way]['memory']:,.0f} | "
+        f"{told[way]['memory'] / told[base]['memory']:.2f} | {told[way]['losses'][0]:.4f} |"
+        for way in WAYS
+    ]
+
+
+def table(options: argparse.Namespace) -> str:
+    import torch
+    import transformers
+    import trl
+
+    lines = [
+        "# One step of DPO beside TRL",
+        "",
+        f"`python benchmarks/dpo_step.py --write`; {platform.machine()}, {os.cpu_count()} cores, torch "
+        f"{torch.__version__}, transformers {transformers.__version__}, TRL {trl.__version__}; "
+        f"SmolLM2-135M-Instruct, {PAIRS} pairs, prompts of {options.prompt} tokens, answers of "
+        f"{options.answer}, {options.steps} updates in turns, median of all but two. Load before: "
+        f"{os.getloadavg()[0]:.1f}.",
+        "",
+        "| weights | threads | way | seconds a step | of the processor | tokens/s | times defaults | times best "
+        "| peak memory, MB | of defaults | first loss |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for threads in options.threads:
+        for kind in options.kinds:
+            lines += rows(kind == "lora", threads, options.prompt, options.answer, options.steps)
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worker", nargs=6)
+    parser.add_argument("--steps", type=int, default=9)
+    parser.add_argument("--prompt", type=int, default=256)
+    parser.add_argument("--answer", type=int, default=64)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--kinds", nargs="+", default=["lora", "full"])
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.worker:
+        way, *numbers = chosen.worker
+        lora, threads, prompt, answer, steps = map(int, numbers)
+        worker(way, bool(lora), threads, prompt, answer, steps)
+    else:
+        text = table(chosen)
+        print(text)
+        if chosen.write:
+            RESULT.write_text(text, encoding="utf-8")

@@ -114,7 +114,7 @@ def create_apps(
     meter = Meter()
     access = Access(store, launch_token, judge=judge, monitor=metrics_token)
     view = StudyView(store, words)
-    figures = Figures(view, meter, spent=spent, learning=learning)
+    figures = Figures(view, meter, judge=judge, spent=spent, learning=learning)
     owner = OwnerPage(view, access, figures, meter, words, judge=judge, spent=spent)
     pages = Pages(view, access, words, spent=spent, owner=owner)
     entry = Entry(access, words, meter, title=lambda: view.title, name_of=view.name_of)

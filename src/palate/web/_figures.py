@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from palate.errors import PalateError
 from palate.models import Spent
-from palate.store import StudyState
 from palate.types import Json, Verdict
 from palate.web._meter import Meter, gauge
 from palate.web._view import StudyView
@@ -42,6 +41,7 @@ class Figures:
     Args:
         view: The study.
         meter: What the page itself counted.
+        judge: The name under which the owner votes.
         spent: What the study has cost, or ``None`` when nobody says.
         learning: How the learner is doing, or ``None`` when none runs beside this page.
     """
@@ -51,11 +51,13 @@ class Figures:
         view: StudyView,
         meter: Meter,
         *,
+        judge: str,
         spent: Callable[[], Spent] | None,
         learning: Callable[[], Learning] | None,
     ) -> None:
         self._view = view
         self._meter = meter
+        self._judge = judge
         self._spent = spent
         self._learning = learning
         self._lock = threading.Lock()
@@ -106,17 +108,18 @@ class Figures:
         return Response("\n".join([*self._meter.lines(), *lines, ""]), media_type=VERSION)
 
     def _lines(self) -> list[str]:
-        state = self._view.state()
+        state = self._view.outline()
+        tally = self._view.store.tally()
         fault = self.fault()
         learner = self.learning()
         spent = self._spent() if self._spent else None
         stages = state.stages
         lines = [
             *gauge("palate_store_writable", "Whether votes can be stored.", float(fault is None)),
-            *gauge("palate_study_votes", "Votes of the study that stand.", len(state.votes)),
+            *gauge("palate_study_votes", "Votes of the study that stand.", sum(tally.values())),
             *gauge("palate_ready_duels", "Pairings that wait for a first look.", stages["ready"]),
             *gauge("palate_open_leases", "Pairings on somebody's screen.", stages["shown"]),
-            *gauge("palate_judge_failures", "Duels that a judge could not decide.", _undecided(state)),
+            *gauge("palate_judge_failures", "Duels that a judge could not decide.", self._undecided(tally)),
         ]
         if learner is not None:
             lines += gauge("palate_learner_running", "Whether the learner is alive.", float(learner.running))
@@ -128,9 +131,8 @@ class Figures:
             lines += gauge("palate_model_calls", "Calls to models.", spent.calls)
         return lines
 
-
-def _undecided(state: StudyState) -> int:
-    return sum(
-        vote.verdict is Verdict.FAILED or (vote.verdict is Verdict.SKIP and vote.reason == "cannot_judge")
-        for vote in state.votes
-    )
+    def _undecided(self, tally: Mapping[tuple[str, Verdict], int]) -> int:
+        """Skips and failures of judges that are no people, who may skip as they like."""
+        people = {self._judge, *(each.rater for each in self._view.outline().invitations.by_id.values())}
+        undecided = (Verdict.SKIP, Verdict.FAILED)
+        return sum(n for (who, said), n in tally.items() if who not in people and said in undecided)

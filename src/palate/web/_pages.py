@@ -93,17 +93,17 @@ class Pages:
     async def results_page(self, request: Request) -> Response:
         """The page that shows what was learnt."""
         spent = self._spent() if self._spent else None
-        view = await run_in_threadpool(results_view, self._view, self._words, spent)
+        view = await run_in_threadpool(self._view.whole, results_view, self._view, self._words, spent)
         return self._page(request, "results.html", t=self._words["results"], v=view)
 
     async def statistics_page(self, request: Request) -> Response:
         """The page that shows what the votes say by themselves."""
-        view = await run_in_threadpool(self._statistics)
+        view = await run_in_threadpool(self._view.whole, self._statistics)
         return self._page(request, "statistics.html", t=self._words["statistics"], v=view)
 
     async def owner_page(self, request: Request) -> Response:
         """The page that shows raters, the queue, the cost, the judges and what is amiss."""
-        view = await run_in_threadpool(self._owner)
+        view = await run_in_threadpool(self._view.whole, self._owner)
         return self._page(
             request,
             "owner.html",

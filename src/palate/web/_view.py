@@ -5,12 +5,13 @@ voting page: a duel is its opaque identifier, its input and two answers.
 """
 
 import threading
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from palate.errors import ConflictError, InputError, NotFoundError
 from palate.kinds import Picture, read_picture
-from palate.store import EventKind, Store, StudyState
+from palate.store import EventKind, Store, StudyOutline, StudyState
 from palate.types import Belief, Candidate, Duel, Json, digest
 from palate.web._answers import AnswerRenderer
 from palate.web._render import Renderer
@@ -18,6 +19,8 @@ from palate.web._roles import Person, Role
 from palate.web._words import Words
 
 __all__ = ["StudyView", "candidate_of"]
+
+Made = TypeVar("Made")
 
 PREFETCH = 3  # the duel on the screen and the next two
 
@@ -35,15 +38,28 @@ class StudyView:
         self.renderer = Renderer(words)
         self.answers = AnswerRenderer(self.renderer, words)
         self._state = StudyState()
+        self._outline = StudyOutline(store)
+        self._whole = threading.RLock()
         self._lock = threading.Lock()
         self._pictures: dict[str, set[str]] = {}
         self._duels_seen = 0
 
     def state(self) -> StudyState:
-        """The study as of now."""
-        with self._lock:
+        """The study as of now, which the next caller moves on; a page reads it within :meth:`whole`."""
+        with self._whole:
             self._state.follow(self.store)
             return self._state
+
+    def whole(self, work: Callable[..., Made], *arguments: object) -> Made:
+        """Do something with the whole study while it stands still. Votes and duels do not wait for it."""
+        with self._whole:
+            return work(*arguments)
+
+    def outline(self) -> StudyOutline:
+        """The study as of now without its lists of pairings, duels and votes, so that no page waits for those."""
+        with self._lock:
+            self._outline.follow()
+            return self._outline
 
     def study(self, person: Person) -> str:
         """What the votes that wait in a browser are kept under, so that nobody sends another's."""
@@ -52,7 +68,7 @@ class StudyView:
     @property
     def title(self) -> str:
         """The study's own name, or its file's."""
-        study = self.state().settings.get("study")
+        study = self.outline().settings.get("study")
         name = study.get("name") if isinstance(study, dict) else None
         return str(name or self.store.title)
 
@@ -65,7 +81,7 @@ class StudyView:
 
         A rater learns nothing of what others did: neither how many votes there are nor what they taught.
         """
-        state = self.state()
+        state = self.outline()
         owner = person.role is Role.OWNER
         closed = state.closed is not None
         open_duels = [] if closed else self.store.open_duels(person.judge, PREFETCH)
@@ -96,7 +112,7 @@ class StudyView:
         Raises:
             ConflictError: That duel is neither the last one voted on nor open again.
         """
-        last = self.state().given_by(person.judge)[1]
+        last = self.outline().given_by(person.judge)[1]
         if last == duel_id:
             self.store.undo(person.judge)
         shown = self.duels(person)
@@ -107,7 +123,7 @@ class StudyView:
 
     def close(self, person: Person, *, closed: bool) -> dict[str, Json]:
         """Record that the study is done, or goes on after all."""
-        if (self.state().closed is not None) != closed:
+        if (self.outline().closed is not None) != closed:
             kind = EventKind.STUDY_CLOSED if closed else EventKind.STUDY_REOPENED
             self.store.append(kind, {"reason": "page"}, actor=person.judge)
         return self.duels(person)
@@ -138,8 +154,8 @@ class StudyView:
         return {"version": state.guideline_version, "html": html}
 
     def _was_shown(self, judge: str, address: str) -> bool:
-        state = self.state()
-        with self._lock:
+        with self._whole:
+            state = self.state()
             for duel in islice(state.duels.values(), self._duels_seen, None):
                 pairing = state.pairings[duel.pairing_id]
                 shown = self._pictures.setdefault(duel.judge, set())

@@ -78,13 +78,19 @@ def train_with_trl(
         def _get_train_sampler(self, *_: Any) -> Any:
             return torch.utils.data.SequentialSampler(self.train_dataset)
 
+        def training_step(self, *given: Any, **more: Any) -> Any:
+            loss = super().training_step(*given, **more)
+            losses.append(float(loss))  # what it logs is rounded to four digits
+            return loss
+
+    losses: list[float] = []
+
     class Steps(transformers.TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             before_step()
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if logs and "loss" in logs:
-                on_step(state.global_step, logs)
+        def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+            on_step(state.global_step, {"loss": losses[-1]})
 
     data = datasets.Dataset.from_list(
         [
@@ -103,7 +109,7 @@ def train_with_trl(
             max_steps=steps,
             report_to="none",
             save_strategy="no",
-            logging_steps=1,
+            logging_steps=1000,
             disable_tqdm=True,
             use_cpu=True,
             dataloader_pin_memory=False,

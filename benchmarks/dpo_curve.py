@@ -61,8 +61,8 @@ def table(options: argparse.Namespace) -> str:
         "# The loss curve of DPO beside TRL's",
         "",
         f"`python benchmarks/dpo_curve.py --write`; {options.steps} updates of {PAIRS} pairs, prompts to "
-        f"{options.prompt} tokens, answers to {options.answer}, 32 bits, learning rates {options.lora_rate} and "
-        f"{options.full_rate}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'unset')}.",
+        f"{options.prompt} tokens, answers to {options.answer}, 32 bits, learning rates {options.lora_rate} "
+        f"and {options.full_rate}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'unset')}.",
         "",
         "Largest difference: " + "; ".join(f"{kind} {value:.1e}" for kind, value in worst.items()) + ".",
         "",

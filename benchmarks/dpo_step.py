@@ -144,7 +144,8 @@ def rows(lora: bool, threads: int, prompt: int, answer: int, steps: int) -> list
     base = "TRL defaults"
     return [
         f"| {'LoRA r 8' if lora else 'full'} | {threads} | {way} | {seconds[way]:.2f} | "
-        f"{statistics.median(told[way]['processor'][2:]):.2f} | {tokens / seconds[way]:,.0f} | {seconds[base] / seconds[way]:.2f} | "
+        f"{statistics.median(told[way]['processor'][2:]):.2f} | {tokens / seconds[way]:,.0f} | "
+        f"{seconds[base] / seconds[way]:.2f} | "
         f"{seconds['TRL best'] / seconds[way]:.2f} | {told[way]['memory']:,.0f} | "
         f"{told[way]['memory'] / told[base]['memory']:.2f} | {told[way]['losses'][0]:.4f} |"
         for way in WAYS
@@ -165,8 +166,8 @@ def table(options: argparse.Namespace) -> str:
         f"{options.answer}, {options.steps} updates in turns, median of all but two. Load before: "
         f"{os.getloadavg()[0]:.1f}.",
         "",
-        "| weights | threads | way | seconds a step | of the processor | tokens/s | times defaults | times best "
-        "| peak memory, MB | of defaults | first loss |",
+        "| weights | threads | way | seconds a step | of the processor | tokens/s | times defaults "
+        "| times best | peak memory, MB | of defaults | first loss |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for threads in options.threads:

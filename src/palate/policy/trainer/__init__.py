@@ -13,7 +13,7 @@ model is a scorer of its own under ``RewardAware("bradley_terry", ImplicitReward
 Importing this loads torch; transformers and PEFT are loaded on use.
 """
 
-from palate.policy.trainer._checkpoint import damage, newest_checkpoint, refuse_pickles
+from palate.policy.trainer._checkpoint import damage, newest_checkpoint, refuse_pickles, write_folder
 from palate.policy.trainer._groups import Group, Kept, encode_group, keep_usable
 from palate.policy.trainer._layout import Batch, Layout, make_batch
 from palate.policy.trainer._load import load_policy
@@ -49,4 +49,5 @@ __all__ = [
     "newest_checkpoint",
     "refuse_pickles",
     "train",
+    "write_folder",
 ]

@@ -25,6 +25,9 @@ class Metrics:
         step: The update that the run goes on from.
         tensorboard: Whether to write for TensorBoard as well.
 
+    Attributes:
+        last: The line of ``step``, or of the newest before it.
+
     Raises:
         MissingExtraError: TensorBoard is wanted and not installed.
     """
@@ -34,6 +37,7 @@ class Metrics:
         lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step]
         self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
         self._writer: Foreign = None
         if tensorboard:
             require("tensorboard", "tensorboard", "writing for TensorBoard")

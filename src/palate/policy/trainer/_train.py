@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Literal, NamedTuple
 
-from palate.extras import Foreign
+from palate.extras import Foreign, require
 from palate.policy._torch import torch
 from palate.policy.objectives import RewardAware
 from palate.policy.trainer._checkpoint import damage, newest_checkpoint, write_folder, write_tensors
@@ -171,6 +171,7 @@ class _Loop:
         if checkpoint is not None:
             run.restore(checkpoint)
         metrics = Metrics(self._folder, run.step, tensorboard=options.tensorboard)
+        self._recall(metrics.last)
         try:
             while run.step < run.total and not run.done:
                 self._update(metrics)
@@ -192,6 +193,12 @@ class _Loop:
             self._kept.skipped,
             tuple(notes),
         )
+
+    def _recall(self, line: Mapping[str, float | None]) -> None:
+        """Numbers of a training that had ended before."""
+        for name, value in line.items():
+            kind, _, rest = name.rpartition("/")
+            (self._evaluation if kind else self._numbers)[rest] = math.nan if value is None else value
 
     def _update(self, metrics: Metrics) -> None:
         run, options = self._run, self._run.options
@@ -240,6 +247,8 @@ class _Loop:
 
         def fill(work: Path) -> None:
             network = self._run.network
+            disable_bars = require("transformers", "train", "training").utils.logging.disable_progress_bar
+            disable_bars()  # its bar for shards would cut through our own
             network.model.save_pretrained(work, safe_serialization=True)
             if self._tokenizer is not None:
                 self._tokenizer.save_pretrained(work)

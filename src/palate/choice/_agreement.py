@@ -151,9 +151,12 @@ def cohen_kappa(
         raise InputError(f"two judges must have one label a unit each, not {first_U.shape}, {second_U.shape}")
     labels = _checked(np.stack([first_U, second_U], axis=1))
     both = labels[(labels >= 0).all(axis=1)]
-    table_UKK = np.zeros((len(both), *_size(labels)))
-    table_UKK[np.arange(len(both)), both[:, 0], both[:, 1]] = 1.0
-    return _estimate(table_UKK, _kappa, rng, rounds)
+    kinds, _ = _size(labels)
+    count_X = np.bincount(both[:, 0] * kinds + both[:, 1], minlength=kinds * kinds)
+    met_T = np.flatnonzero(count_X)
+    table_TKK = np.zeros((len(met_T), kinds, kinds))
+    table_TKK[np.arange(len(met_T)), met_T // kinds, met_T % kinds] = 1.0
+    return _resampled(table_TKK, count_X[met_T], _kappa, rng, rounds)
 
 
 def _checked(label_UJ: Labels) -> Labels:
@@ -181,11 +184,39 @@ def _pairs(label_UJ: Labels) -> Array:
 def _estimate(table_UKK: Array, formula: _Formula, rng: np.random.Generator | None, rounds: int) -> Estimate:
     table_UKK = table_UKK[table_UKK.sum(axis=(1, 2)) > 0]
     units = len(table_UKK)
-    value = float(formula(table_UKK.sum(axis=0)))
+    # Units with equal tables are drawn together: of many units few differ, and the draw is the same.
+    kinds = table_UKK.shape[1]
+    flat_TX, count_T = _distinct(table_UKK.reshape(units, kinds * kinds))
+    return _resampled(flat_TX.reshape(-1, kinds, kinds), count_T, formula, rng, rounds)
+
+
+def _distinct(flat_UX: Array) -> tuple[Array, NDArray[np.int64]]:
+    """The different rows and how often each is there."""
+    place_U = np.zeros(len(flat_UX), dtype=np.int64)
+    for column_U in flat_UX.T:
+        value_V, code_U = np.unique(column_U, return_inverse=True)
+        # Renumbered column by column, so that the numbers stay as small as there are rows.
+        _, place_U = np.unique(place_U * len(value_V) + code_U.ravel(), return_inverse=True)
+        place_U = place_U.ravel()
+    _, first_T, count_T = np.unique(place_U, return_index=True, return_counts=True)
+    return flat_UX[first_T], count_T.astype(np.int64)
+
+
+def _resampled(
+    table_TKK: Array,
+    count_T: NDArray[np.int64],
+    formula: _Formula,
+    rng: np.random.Generator | None,
+    rounds: int,
+) -> Estimate:
+    """The measure of tables that are there so often, with the interval of drawing all units anew."""
+    units = int(count_T.sum())
+    total_KK: Array = np.tensordot(count_T.astype(np.float64), table_TKK, axes=1).astype(np.float64)
+    value = float(formula(total_KK))
     if rng is None or units == 0:
         return Estimate(value, math.nan, math.nan, units)
-    drawn_BU = rng.multinomial(units, np.full(units, 1.0 / units), size=rounds)
-    drawn_BKK: Array = np.tensordot(drawn_BU.astype(np.float64), table_UKK, axes=1).astype(np.float64)
+    drawn_BT = rng.multinomial(units, count_T / units, size=rounds)
+    drawn_BKK: Array = np.tensordot(drawn_BT.astype(np.float64), table_TKK, axes=1).astype(np.float64)
     value_B = formula(drawn_BKK)
     value_B = value_B[~np.isnan(value_B)]
     if not len(value_B):

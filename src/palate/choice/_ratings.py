@@ -18,7 +18,7 @@ iterations reached; where votes are few the model's own, wider covariance takes 
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ ELO = 400.0 / math.log(10.0)
 """Elo points of one unit of log-odds: 400 points are odds of ten to one."""
 
 Method: TypeAlias = Literal["sandwich", "model", "prior"]
+Covariates: TypeAlias = Any
+"""An array, or a sparse one of scipy's, which has no types."""
 
 WEAK = 0.1  # precision of the prior of a score, in 1 / log-odds²: two in three scores within ±550 Elo
 DECIDED = 10  # votes that are no tie, per free score, from which on the sandwich's intervals cover
@@ -125,13 +127,18 @@ def count_comparisons(first_M: NDArray[np.intp], second_M: NDArray[np.intp], out
     """
     turned_M = first_M > second_M
     low_M, high_M = np.minimum(first_M, second_M), np.maximum(first_M, second_M)
-    row_M3 = np.stack([low_M, high_M, np.where(turned_M, 1.0 - outcome_M, outcome_M)], axis=1)
-    row_R3, count_R = np.unique(row_M3, axis=0, return_counts=True)
-    pair_R2 = row_R3[:, :2].astype(np.intp)
-    return Comparisons(pair_R2[:, 0], pair_R2[:, 1], row_R3[:, 2], count_R.astype(np.float64))
+    value_K, code_M = np.unique(np.where(turned_M, 1.0 - outcome_M, outcome_M), return_inverse=True)
+    # One whole number a row sorts many times faster than three.
+    size, kinds = int(high_M.max(initial=-1)) + 1, max(1, len(value_K))
+    row_R, count_R = np.unique((low_M * size + high_M) * kinds + code_M.ravel(), return_counts=True)
+    pair_R, code_R = np.divmod(row_R, kinds)
+    low_R, high_R = np.divmod(pair_R, max(1, size))
+    return Comparisons(
+        low_R.astype(np.intp), high_R.astype(np.intp), value_K[code_R], count_R.astype(np.float64)
+    )
 
 
-def fit_ratings(rows: Comparisons, n: int, *, covariate_RF: Array | None = None) -> Ratings:
+def fit_ratings(rows: Comparisons, n: int, *, covariate_RF: Covariates | None = None) -> Ratings:
     """Fit one score a candidate, and a coefficient a covariate, by maximum likelihood.
 
     Coefficients carry a weak prior of precision 0.1, scores only where the votes do not bound them.
@@ -140,7 +147,8 @@ def fit_ratings(rows: Comparisons, n: int, *, covariate_RF: Array | None = None)
         rows: Votes, counted or one a row.
         n: Number of candidates ``N``.
         covariate_RF: What differs between the two sides besides the candidates, from the first one's side:
-            ``+1`` throughout is a bias towards the first. On a scale on which 1 is a usual difference.
+            ``+1`` throughout is a bias towards the first. On a scale on which 1 is a usual difference. An
+            array, or a sparse one of scipy's.
 
     Returns:
         Scores, coefficients and their covariances; all NaN, and nobody rated, without rows.
@@ -156,7 +164,7 @@ def fit_ratings(rows: Comparisons, n: int, *, covariate_RF: Array | None = None)
         True
     """
     _check(rows, n, covariate_RF)
-    extra_RF = np.zeros((len(rows.count_R), 0)) if covariate_RF is None else np.asarray(covariate_RF, float)
+    extra_RF: Covariates = np.zeros((len(rows.count_R), 0)) if covariate_RF is None else covariate_RF
     width = extra_RF.shape[1]
     inside_N = _connected(rows, n)
     kept_R = inside_N[rows.first_R] & (rows.count_R > 0)
@@ -261,7 +269,7 @@ def bootstrap_scores(
     return score_BN
 
 
-def _check(rows: Comparisons, n: int, covariate_RF: Array | None) -> None:
+def _check(rows: Comparisons, n: int, covariate_RF: Covariates | None) -> None:
     ends = np.concatenate([rows.first_R, rows.second_R])
     if ends.size and (ends.min() < 0 or ends.max() >= n):
         raise InputError(f"votes name a candidate outside 0 … {n - 1}")
@@ -272,12 +280,12 @@ def _check(rows: Comparisons, n: int, covariate_RF: Array | None) -> None:
     if not (np.isfinite(rows.count_R) & (rows.count_R >= 0)).all():
         raise InputError("counts must be finite and not negative")
     if covariate_RF is not None:
-        if covariate_RF.ndim != 2 or len(covariate_RF) != len(rows.count_R):
+        if covariate_RF.ndim != 2 or covariate_RF.shape[0] != len(rows.count_R):
             raise InputError(
                 f"covariates must have one row for each of {len(rows.count_R)} rows of votes, "
                 f"not shape {covariate_RF.shape}"
             )
-        if not np.isfinite(covariate_RF).all():
+        if not np.isfinite(covariate_RF.data if hasattr(covariate_RF, "multiply") else covariate_RF).all():
             raise InputError("covariates must be finite")
 
 
@@ -320,15 +328,55 @@ def _method(rows: Comparisons, bounded_n: NDArray[np.bool_]) -> Method:
     return "sandwich" if decided >= DECIDED * max(1, len(bounded_n) - 1) else "model"
 
 
-def _fit(rows: Comparisons, n: int, extra_RF: Array, method: Method) -> tuple[Array, Array]:
+class _Design:
+    """The design matrix ``(R, N + F)``: 1 and -1 at a row's two candidates, then its covariates.
+
+    Kept in its two parts, so that half a million rows fit: of the first only the places are stored, and
+    covariates may be a sparse matrix.
+    """
+
+    def __init__(self, rows: Comparisons, n: int, extra_RF: Covariates) -> None:
+        from scipy.sparse import csr_array
+
+        size = len(rows.count_R)
+        place_E = np.stack([rows.first_R, rows.second_R], axis=1).ravel()
+        sign_E = np.tile([1.0, -1.0], size)
+        self._score_Rn: Any = csr_array((sign_E, place_E, np.arange(0, 2 * size + 1, 2)), shape=(size, n))
+        self._first_R, self._second_R, self._n = rows.first_R, rows.second_R, n
+        self._extra_RF = extra_RF
+
+    def times(self, value_P: Array) -> Array:
+        """The design times a vector."""
+        score_n = value_P[: self._n]
+        return score_n[self._first_R] - score_n[self._second_R] + self._extra_RF @ value_P[self._n :]
+
+    def turned_times(self, value_R: Array) -> Array:
+        """Its transpose times a vector."""
+        return np.concatenate([self._score_Rn.T @ value_R, self._extra_RF.T @ value_R])
+
+    def gram(self, weight_R: Array) -> Array:
+        """``design^T diag(weight) design``, ``(N + F, N + F)``."""
+        n, count = self._n, self._n + self._extra_RF.shape[1]
+        gram_PP = np.zeros((count, count))
+        cell_R = self._first_R * n + self._second_R
+        met_nn = np.bincount(cell_R, weights=weight_R, minlength=n * n).reshape(n, n)
+        met_nn = met_nn + met_nn.T
+        gram_PP[:n, :n] = np.diag(met_nn.sum(axis=0)) - met_nn
+        if count > n:
+            sparse = hasattr(self._extra_RF, "multiply")
+            column_R1 = weight_R[:, None]
+            weighted_RF = self._extra_RF.multiply(column_R1) if sparse else self._extra_RF * column_R1
+            cross_nF, own_FF = self._score_Rn.T @ weighted_RF, self._extra_RF.T @ weighted_RF
+            gram_PP[:n, n:] = cross_nF.toarray() if sparse else cross_nF
+            gram_PP[n:, :n] = gram_PP[:n, n:].T
+            gram_PP[n:, n:] = own_FF.toarray() if sparse else own_FF
+        return gram_PP
+
+
+def _fit(rows: Comparisons, n: int, extra_RF: Covariates, method: Method) -> tuple[Array, Array]:
     """Scores then coefficients, and their joint covariance about the scores' average."""
-    width = extra_RF.shape[1]
-    size = n + width
-    design_RP = np.zeros((len(rows.count_R), size))
-    place_R = np.arange(len(rows.count_R))
-    design_RP[place_R, rows.first_R] = 1.0
-    design_RP[place_R, rows.second_R] = -1.0
-    design_RP[:, n:] = extra_RF
+    size = n + extra_RF.shape[1]
+    design = _Design(rows, n, extra_RF)
     ridge_P = np.full(size, WEAK)
     ridge_P[:n] = WEAK if method == "prior" else 0.0
     # Scores are known up to a shift; curvature along it makes the system solvable and moves nothing else.
@@ -337,26 +385,26 @@ def _fit(rows: Comparisons, n: int, extra_RF: Array, method: Method) -> tuple[Ar
     value_P = np.zeros(size)
     tolerance = 1e-11 * max(1.0, float(rows.count_R.sum()))
     for _ in range(_STEPS):
-        prob_R = sigmoid(design_RP @ value_P)
-        gradient_P = design_RP.T @ (rows.count_R * (rows.outcome_R - prob_R)) - ridge_P * value_P
+        prob_R = sigmoid(design.times(value_P))
+        gradient_P = design.turned_times(rows.count_R * (rows.outcome_R - prob_R)) - ridge_P * value_P
         if np.abs(gradient_P).max(initial=0.0) < tolerance:
             break
         weight_R = rows.count_R * prob_R * (1.0 - prob_R)
-        curvature_PP = (design_RP.T * weight_R) @ design_RP + np.diag(ridge_P) + shift_PP
+        curvature_PP = design.gram(weight_R) + np.diag(ridge_P) + shift_PP
         step_P = np.linalg.solve(curvature_PP, gradient_P)
-        value_P = value_P + step_P * _damping(np.abs(design_RP @ step_P).max())
-    return value_P, _covariance(rows, design_RP, value_P, np.diag(ridge_P) + shift_PP, n, method)
+        value_P = value_P + step_P * _damping(np.abs(design.times(step_P)).max())
+    return value_P, _covariance(rows, design, value_P, np.diag(ridge_P) + shift_PP, n, method)
 
 
 def _covariance(
-    rows: Comparisons, design_RP: Array, value_P: Array, fixed_PP: Array, n: int, method: Method
+    rows: Comparisons, design: _Design, value_P: Array, fixed_PP: Array, n: int, method: Method
 ) -> Array:
-    prob_R = sigmoid(design_RP @ value_P)
+    prob_R = sigmoid(design.times(value_P))
     weight_R = rows.count_R * prob_R * (1.0 - prob_R)
-    bread_PP = np.linalg.inv((design_RP.T * weight_R) @ design_RP + fixed_PP)
+    bread_PP = np.linalg.inv(design.gram(weight_R) + fixed_PP)
     if method == "sandwich":
         noise_R = rows.count_R * (rows.outcome_R - prob_R) ** 2
-        bread_PP = bread_PP @ ((design_RP.T * noise_R) @ design_RP) @ bread_PP
+        bread_PP = bread_PP @ design.gram(noise_R) @ bread_PP
     centre_PP = np.eye(len(value_P))
     centre_PP[:n, :n] -= 1.0 / max(1, n)
     return centre_PP @ bread_PP @ centre_PP.T

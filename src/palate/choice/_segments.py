@@ -130,19 +130,26 @@ def segment_utilities(pair_M2: Rows, outcome_M: Array, segment_M: Rows, n: int) 
         n: How many candidates there are.
     """
     kinds = int(segment_M.max()) + 1
-    rows = np.arange(len(outcome_M))
-    design_MP = np.zeros((len(outcome_M), n * (kinds + 1)))  # u first, then the d of each kind
-    for block_M in (np.zeros_like(segment_M), segment_M + 1):
-        np.add.at(design_MP, (rows, block_M * n + pair_M2[:, 0]), 1.0)
-        np.add.at(design_MP, (rows, block_M * n + pair_M2[:, 1]), -1.0)
+    # Of many votes few differ: equal ones are one row with a count.
+    vote_M = (segment_M * n + pair_M2[:, 0]) * n + pair_M2[:, 1]
+    value_K, code_M = np.unique(outcome_M, return_inverse=True)
+    key_R, count_R = np.unique(vote_M * len(value_K) + code_M.ravel(), return_counts=True)
+    outcome_R = value_K[key_R % len(value_K)]
+    segment_R, pair_R = np.divmod(key_R // len(value_K), n * n)
+    rows = np.arange(len(key_R))
+    design_RP = np.zeros((len(key_R), n * (kinds + 1)))  # u first, then the d of each kind
+    for block_R in (np.zeros_like(segment_R), segment_R + 1):
+        np.add.at(design_RP, (rows, block_R * n + pair_R // n), 1.0)
+        np.add.at(design_RP, (rows, block_R * n + pair_R % n), -1.0)
     prior_P = np.concatenate([np.full(n, RIDGE), np.full(n * kinds, SHRINK)])
     weight_P = np.zeros(len(prior_P))
     hessian_PP = np.diag(prior_P)
     for _ in range(_STEPS):
-        prob_M = sigmoid(design_MP @ weight_P)
-        gradient_P = design_MP.T @ (outcome_M - prob_M) - prior_P * weight_P
-        hessian_PP = (design_MP.T * (prob_M * (1.0 - prob_M))) @ design_MP + np.diag(prior_P)
-        if np.abs(gradient_P).max() < _TOLERANCE:
+        prob_R = sigmoid(design_RP @ weight_P)
+        gradient_P = design_RP.T @ (count_R * (outcome_R - prob_R)) - prior_P * weight_P
+        hessian_PP = (design_RP.T * (count_R * prob_R * (1.0 - prob_R))) @ design_RP + np.diag(prior_P)
+        # The rounding of a sum grows with the votes, and so does the gradient that counts as none.
+        if np.abs(gradient_P).max() < _TOLERANCE * max(1.0, 1e-2 * len(outcome_M)):
             break
         step_P = np.linalg.solve(hessian_PP, gradient_P)
         # At most two log-odds at once: the objective is concave, and so damped a step cannot run away.

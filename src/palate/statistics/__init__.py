@@ -5,15 +5,20 @@ and no embedding: :func:`study_statistics` counts and fits, and returns plain va
 """
 
 from palate.statistics._agree import Agreement, JudgePair, Repeats
+from palate.statistics._promotion import Promotion, promotion
 from palate.statistics._segments import Segment, SegmentColumn
 from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
 from palate.statistics._style import StyleControl, StyleEffect, style_counts
+from palate.statistics._trust import JudgeTrust, Oddity, Trust, study_trust
 from palate.statistics._values import Figure
 
 __all__ = [
     "Agreement",
     "Figure",
     "JudgePair",
+    "JudgeTrust",
+    "Oddity",
+    "Promotion",
     "RatedCandidate",
     "Repeats",
     "Segment",
@@ -22,6 +27,9 @@ __all__ = [
     "Statistics",
     "StyleControl",
     "StyleEffect",
+    "Trust",
+    "promotion",
     "study_statistics",
+    "study_trust",
     "style_counts",
 ]

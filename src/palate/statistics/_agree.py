@@ -4,33 +4,29 @@ A unit is an input with two different answers, whoever stood left. "Both bad" co
 neither answer is better.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
-from typing import NamedTuple
+from itertools import combinations
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palate.choice import Estimate, cohen_kappa, krippendorff_alpha, raw_agreement, share_interval
 from palate.statistics._values import Figure, figure
+from palate.store import VERDICTS, VoteColumns
 from palate.types import Verdict
 
-__all__ = ["Agreement", "JudgePair", "Repeats", "SeenVote", "agreement"]
+__all__ = ["Agreement", "JudgePair", "Repeats", "agreement"]
 
 TIE = 2
 _UNITS_FOR_INTERVAL = 10  # a bootstrap of fewer units knows too few outcomes to say anything
 _ROUNDS = 1000
+# 0 the first answer, 1 the second, 2 neither, by the verdict's place; and with the sides exchanged.
+_LABEL = np.array([{Verdict.LEFT: 0, Verdict.RIGHT: 1}.get(verdict, TIE) for verdict in VERDICTS])
+_TURNED_LABEL = np.array([{Verdict.LEFT: 1, Verdict.RIGHT: 0}.get(verdict, TIE) for verdict in VERDICTS])
 
-
-class SeenVote(NamedTuple):
-    """A vote that teaches, with the addresses of the answers that it was about."""
-
-    judge: str
-    input_id: str
-    left: str
-    right: str
-    verdict: Verdict
+Places: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,45 +83,69 @@ class Agreement:
     repeats: tuple[Repeats, ...]
 
 
-def agreement(votes: Iterable[SeenVote], rng: np.random.Generator) -> Agreement:
+def agreement(votes: VoteColumns, rng: np.random.Generator) -> Agreement:
     """Measure agreement.
 
     Args:
-        votes: In order. Of a judge's votes on the same unit the first is compared with other judges.
+        votes: Those that teach, in order. Of a judge's votes on the same unit the first is compared with
+            other judges.
         rng: Draws the resamples of the intervals.
     """
-    units: dict[tuple[str, str, str], dict[str, list[tuple[int, bool]]]] = {}
-    for vote in votes:
-        if vote.left == vote.right:
-            continue  # whatever is said of two equal texts says nothing about agreement
-        key, label, turned = _oriented(vote)
-        units.setdefault(key, {}).setdefault(vote.judge, []).append((label, turned))
-    judges = sorted({judge for unit in units.values() for judge in unit})
-    column = {judge: place for place, judge in enumerate(judges)}
-    shared = [unit for unit in units.values() if len(unit) > 1]
-    label_UJ = np.full((len(shared), len(judges)), -1, dtype=np.intp)
-    for row, unit in enumerate(shared):
-        for judge, given in unit.items():
-            label_UJ[row, column[judge]] = given[0][0]
+    said = _said(votes)
+    judges = [votes.judges[int(code)] for code in said.judge_J]
+    label_UJ = _shared(said, len(judges))
     decided = raw_agreement(label_UJ, rng, without=TIE, rounds=_ROUNDS)
     return Agreement(
-        len(shared),
+        len(label_UJ),
         _figure(raw_agreement(label_UJ, rng, rounds=_ROUNDS)),
         _figure(decided),
         decided.units,
         _figure(krippendorff_alpha(label_UJ, rng, rounds=_ROUNDS)),
         _kappas(label_UJ, judges, rng),
-        _repeats(units.values()),
+        _repeats(said, judges),
     )
 
 
-def _oriented(vote: SeenVote) -> tuple[tuple[str, str, str], int, bool]:
-    """The unit, the label (0 first, 1 second, 2 neither) and whether the second stood on the left."""
-    turned = vote.left > vote.right
-    first, second = (vote.right, vote.left) if turned else (vote.left, vote.right)
-    said = vote.verdict.swapped() if turned else vote.verdict
-    label = {Verdict.LEFT: 0, Verdict.RIGHT: 1}.get(said, TIE)
-    return (vote.input_id, first, second), label, turned
+class _Said(NamedTuple):
+    """What V votes say of units: the unit, the judge's place by name, the label, whether sides are turned."""
+
+    unit_V: Places
+    judge_V: Places
+    label_V: Places
+    turned_V: NDArray[np.bool_]
+    judge_J: Places
+
+
+def _said(votes: VoteColumns) -> _Said:
+    """Orient every vote: the answer whose address comes first is the first, wherever it stood."""
+    rank_A = np.empty(len(votes.answers), dtype=np.int64)
+    rank_A[sorted(range(len(rank_A)), key=votes.answers.__getitem__)] = np.arange(len(rank_A))
+    left_M, right_M = rank_A[votes.column("left_answer")], rank_A[votes.column("right_answer")]
+    kept_M = left_M != right_M  # whatever is said of two equal texts says nothing about agreement
+    left_V, right_V, verdict_V = left_M[kept_M], right_M[kept_M], votes.column("verdict")[kept_M]
+    turned_V = left_V > right_V
+    first_V, second_V = np.minimum(left_V, right_V), np.maximum(left_V, right_V)
+    _, pair_V = np.unique(first_V * len(rank_A) + second_V, return_inverse=True)
+    _, unit_V = np.unique(votes.column("input")[kept_M] * len(votes) + pair_V.ravel(), return_inverse=True)
+    label_V = np.where(turned_V, _TURNED_LABEL[verdict_V], _LABEL[verdict_V])
+    code_V = votes.column("judge")[kept_M]
+    judge_J = np.array(sorted(set(code_V.tolist()), key=votes.judges.__getitem__), dtype=np.int64)
+    place_of = np.zeros(len(votes.judges), dtype=np.int64)
+    place_of[judge_J] = np.arange(len(judge_J))
+    return _Said(unit_V.ravel(), place_of[code_V], label_V, turned_V, judge_J)
+
+
+def _shared(said: _Said, judges: int) -> NDArray[np.intp]:
+    """The labels of the units that two or more judges judged; of each judge's the first, -1 without."""
+    _, first_W = np.unique(said.unit_V * judges + said.judge_V, return_index=True)
+    unit_W = said.unit_V[first_W]
+    judged_U = np.bincount(unit_W)
+    shared_U = judged_U > 1
+    row_U = np.cumsum(shared_U) - 1
+    kept_W = shared_U[unit_W]
+    label_UJ = np.full((int(shared_U.sum()), judges), -1, dtype=np.intp)
+    label_UJ[row_U[unit_W[kept_W]], said.judge_V[first_W][kept_W]] = said.label_V[first_W][kept_W]
+    return label_UJ
 
 
 def _figure(found: Estimate) -> Figure | None:
@@ -145,22 +165,28 @@ def _kappas(
     return tuple(found)
 
 
-def _repeats(units: Iterable[dict[str, list[tuple[int, bool]]]]) -> tuple[Repeats, ...]:
+def _repeats(said: _Said, judges: Sequence[str]) -> tuple[Repeats, ...]:
     """Each judgement against the same judge's one before on the same unit."""
-    seen: dict[str, list[tuple[bool, bool]]] = {}
-    for unit in units:
-        for judge, given in unit.items():
-            for before, after in pairwise(given):
-                seen.setdefault(judge, []).append((before[0] == after[0], before[1] != after[1]))
-    if not seen:
+    order_V = np.argsort(said.unit_V * len(judges) + said.judge_V, kind="stable")
+    unit_V, judge_V = said.unit_V[order_V], said.judge_V[order_V]
+    label_V, turned_V = said.label_V[order_V], said.turned_V[order_V]
+    again_P = np.flatnonzero((unit_V[1:] == unit_V[:-1]) & (judge_V[1:] == judge_V[:-1])) + 1
+    if not len(again_P):
         return ()
-    everyone = [pair for pairs in seen.values() for pair in pairs]
-    each = [_repeat(judge, seen[judge]) for judge in sorted(seen)] if len(seen) > 1 else []
-    return (_repeat(None, everyone), *each)
+    same_P = label_V[again_P] == label_V[again_P - 1]
+    swapped_P = turned_V[again_P] != turned_V[again_P - 1]
+    who_P = judge_V[again_P]
+    found = [_repeat(None, same_P, swapped_P)]
+    repeating = sorted(set(who_P.tolist()))
+    if len(repeating) > 1:
+        found += [
+            _repeat(judges[int(judge)], same_P[who_P == judge], swapped_P[who_P == judge])
+            for judge in repeating
+        ]
+    return tuple(found)
 
 
-def _repeat(judge: str | None, pairs: Sequence[tuple[bool, bool]]) -> Repeats:
-    same = sum(equal for equal, _ in pairs)
-    share = Figure(same / len(pairs), *share_interval(same, len(pairs)))
-    swapped = [equal for equal, swapped in pairs if swapped]
-    return Repeats(judge, len(pairs), same, share, len(swapped), sum(swapped))
+def _repeat(judge: str | None, same_P: NDArray[np.bool_], swapped_P: NDArray[np.bool_]) -> Repeats:
+    repeats, same = len(same_P), int(same_P.sum())
+    share = Figure(same / repeats, *share_interval(same, repeats))
+    return Repeats(judge, repeats, same, share, int(swapped_P.sum()), int((same_P & swapped_P).sum()))

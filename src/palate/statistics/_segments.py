@@ -7,13 +7,15 @@ larger by Holm's method, so that the chance of any false alarm stays at 5 %.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palate.choice import arrangements, outcome, segment_test, segment_utilities, win_rate
 from palate.statistics._values import Figure
-from palate.store import StudyState
-from palate.types import Vote
+from palate.store import VERDICTS, StudyState, VoteColumns
+from palate.types import Array
 
 __all__ = ["LEVEL", "Segment", "SegmentColumn", "study_segments"]
 
@@ -65,50 +67,89 @@ class SegmentColumn:
     segments: tuple[Segment, ...]
 
 
-def study_segments(state: StudyState, rng: np.random.Generator) -> tuple[SegmentColumn, ...]:
+def study_segments(
+    state: StudyState, rng: np.random.Generator, *, votes: VoteColumns | None = None
+) -> tuple[SegmentColumn, ...]:
     """Look at every column that tells kinds of input apart.
 
     Args:
-        state: The study.
+        state: The study; an outline will do where ``votes`` are given.
         rng: Draws the exchanges of the test.
+        votes: Those that count; the state's own when ``None``.
 
     Returns:
         The columns in the order of the inputs' own; none for candidates that are answers to single inputs.
     """
     known = {**state.candidates, **state.withdrawn}
-    votes = [v for v in state.votes if v.verdict.teaches and v.left_candidate != v.right_candidate]
-    ids = list(dict.fromkeys(c for v in votes for c in (v.left_candidate, v.right_candidate)))
-    if not votes or len(ids) > _MOST_CANDIDATES or any(known[identifier].context for identifier in ids):
+    everything = VoteColumns.of(state) if votes is None else votes
+    said = _said(everything.where(everything.teaches_M))
+    if not len(said.outcome_M) or len(said.ids) > _MOST_CANDIDATES or any(known[c].context for c in said.ids):
         return ()
     found = [
         column
-        for name in _columns(state, votes)
-        if (column := _column(state, name, votes, ids, rng)) is not None
+        for name in _columns(state, said.inputs)
+        if (column := _column(state, name, said, rng)) is not None
     ]
     return _corrected(found)
 
 
-def _columns(state: StudyState, votes: Sequence[Vote]) -> list[str]:
-    inputs = [state.inputs[identifier] for identifier in dict.fromkeys(v.input_id for v in votes)]
+class _Said(NamedTuple):
+    """One entry a vote; candidates and inputs are numbered by first appearance."""
+
+    pair_M2: NDArray[np.int64]
+    outcome_M: Array
+    input_M: NDArray[np.int64]
+    ids: Sequence[str]
+    inputs: Sequence[str]
+
+
+def _said(votes: VoteColumns) -> _Said:
+    pair_M2 = np.stack([votes.column("left"), votes.column("right")], axis=1)
+    candidate_C, pair_M2 = _numbered(pair_M2)
+    input_I, input_M = _numbered(votes.column("input"))
+    outcome_V = np.array([outcome(verdict) if verdict.teaches else np.nan for verdict in VERDICTS])
+    return _Said(
+        pair_M2,
+        outcome_V[votes.column("verdict")],
+        input_M,
+        [votes.candidates[int(code)] for code in candidate_C],
+        [votes.inputs[int(code)] for code in input_I],
+    )
+
+
+def _numbered(code: NDArray[np.int64]) -> tuple[list[int], NDArray[np.int64]]:
+    """The codes by first appearance, and the place in that list instead of each code."""
+    code_K, first_K, place = np.unique(code.ravel(), return_index=True, return_inverse=True)
+    order_K = np.argsort(first_K)
+    rank_K = np.empty_like(order_K)
+    rank_K[order_K] = np.arange(len(order_K))
+    return code_K[order_K].tolist(), rank_K[place.ravel()].reshape(code.shape)
+
+
+def _columns(state: StudyState, voted: Sequence[str]) -> list[str]:
+    inputs = [state.inputs[identifier] for identifier in voted]
     names = dict.fromkeys(name for item in inputs for name in item.fields)
     values = {name: {item.fields.get(name, "") for item in inputs} for name in names}
     return [name for name in names if 2 <= len(values[name]) <= min(MOST_VALUES, len(inputs) - 1)]
 
 
-def _column(
-    state: StudyState, name: str, votes: Sequence[Vote], ids: Sequence[str], rng: np.random.Generator
-) -> SegmentColumn | None:
-    inputs = list(dict.fromkeys(v.input_id for v in votes))
+def _column(state: StudyState, name: str, said: _Said, rng: np.random.Generator) -> SegmentColumn | None:
+    ids, inputs, pair_M2, outcome_M, input_M = (
+        said.ids,
+        said.inputs,
+        said.pair_M2,
+        said.outcome_M,
+        said.input_M,
+    )
     value_of = {identifier: state.inputs[identifier].fields.get(name, "") for identifier in inputs}
-    counts = Counter(value_of[v.input_id] for v in votes)
+    votes_I = np.bincount(input_M, minlength=len(inputs))
+    counts: Counter[str] = Counter()
+    for identifier, count in zip(inputs, votes_I.tolist(), strict=True):
+        counts[value_of[identifier]] += count
     values = [value for value, _ in counts.most_common()]
-    row, place = {c: n for n, c in enumerate(ids)}, {identifier: n for n, identifier in enumerate(inputs)}
-    pair_M2 = np.array([(row[v.left_candidate], row[v.right_candidate]) for v in votes], dtype=np.int64)
-    outcome_M = np.array([outcome(v.verdict) for v in votes])
-    input_M = np.array([place[v.input_id] for v in votes], dtype=np.int64)
     segment_I = np.array([values.index(value_of[identifier]) for identifier in inputs], dtype=np.int64)
     p_value = None
-    if len(votes) >= _LEAST_VOTES and arrangements(segment_I) >= _ENOUGH:
+    if len(outcome_M) >= _LEAST_VOTES and arrangements(segment_I) >= _ENOUGH:
         p_value = segment_test(pair_M2, outcome_M, input_M, segment_I, rng).p_value
     fitted = segment_utilities(pair_M2, outcome_M, segment_I[input_M], len(ids))
     leader = int(fitted.overall_N.argmax())

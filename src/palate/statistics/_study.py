@@ -8,6 +8,7 @@ anything too narrow when few judges or few inputs gave most of them.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +26,21 @@ from palate.choice import (
     share_interval,
 )
 from palate.errors import NotFoundError
-from palate.statistics._agree import Agreement, SeenVote, agreement
+from palate.statistics._agree import Agreement, agreement
 from palate.statistics._segments import SegmentColumn, study_segments
-from palate.statistics._style import StyleControl, control_style, style_counts
+from palate.statistics._style import FEATURES, StyleControl, control_style, style_counts
 from palate.statistics._values import Figure, Span, plain
-from palate.store import StudyState
-from palate.types import Array, Json, Response, Verdict, Vote
+from palate.store import VERDICTS, StudyState, VoteColumns
+from palate.types import Array, Json, Response
 
 __all__ = ["RatedCandidate", "SideBias", "Statistics", "study_statistics"]
 
 MEAN = 1000.0
 DECIDED_A_JUDGE = 10  # decided votes below which a judge's side coefficient is not worth showing
 _Z = 1.959963984540054
+
+Places: TypeAlias = NDArray[np.int64]
+Covariates: TypeAlias = Any  # an array, or one of scipy's sparse ones, which have no types
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,30 +158,38 @@ class Statistics:
 
 
 def study_statistics(
-    state: StudyState, response: Callable[[str], Response], *, rounds: int = 200, seed: int = 0
+    state: StudyState,
+    response: Callable[[str], Response],
+    *,
+    votes: VoteColumns | None = None,
+    rounds: int = 200,
+    seed: int = 0,
 ) -> Statistics:
     """Work out the statistics of a study.
 
     Args:
-        state: The study.
+        state: The study; an outline will do where ``votes`` are given.
         response: Finds a response by its hash; :meth:`palate.store.Store.get_response` does.
+        votes: Those that count, from :meth:`palate.store.Store.columns`; the state's own when ``None``.
         rounds: Resamples of the bootstrap of the ratings; 0 leaves it out.
         seed: Of the resamples.
     """
-    everything = state.votes
+    everything = VoteColumns.of(state) if votes is None else votes
     # Nobody beats himself: a duel of a candidate with itself would say nothing.
-    votes = [v for v in everything if v.verdict.teaches and v.left_candidate != v.right_candidate]
+    teaching = everything.where(everything.teaches_M)
     known = {**state.candidates, **state.withdrawn}
-    took_part = {c for vote in votes for c in (vote.left_candidate, vote.right_candidate)}
+    left_M, right_M = teaching.column("left"), teaching.column("right")
+    took_part = {
+        teaching.candidates[int(code)] for code in np.unique(np.concatenate([left_M, right_M])).tolist()
+    }
     ids = [c for c in known if c in state.candidates or c in took_part]
-    rows = _rows(votes, {identifier: place for place, identifier in enumerate(ids)})
-    counted = count_comparisons(rows.first_R, rows.second_R, rows.outcome_R)
+    said = _said(teaching, ids)
+    counted = count_comparisons(said.first_M, said.second_M, said.outcome_M)
     ratings = fit_ratings(counted, len(ids))
-    answers = {vote.seq: _answers(state, vote) for vote in votes}
-    style, controlled = _style(votes, rows, ratings, answers, response)
+    style, controlled = _style(teaching, said, ratings, response)
     # Two generators, so that the intervals of agreement do not depend on the rounds of the ratings.
     rating_rng, agreement_rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
-    wins_NN, ties_NN = _tables(rows, len(ids))
+    wins_NN, ties_NN = _tables(counted, len(ids))
     spans = _spans(bootstrap_scores(counted, ratings, rating_rng, rounds=rounds), ratings)
     ranking = rank_ratings(ratings)
     order = sorted(
@@ -202,48 +214,69 @@ def study_statistics(
         )
 
     place = np.array(order, dtype=np.intp)
-    seen = (SeenVote(vote.judge, vote.input_id, *answers[vote.seq], vote.verdict) for vote in votes)
     return Statistics(
         votes=len(everything),
-        counted=len(votes),
-        verdicts=dict(sorted(Counter(str(vote.verdict) for vote in everything).items())),
-        judges=dict(sorted(Counter(vote.judge for vote in everything).items())),
+        counted=len(teaching),
+        verdicts=_counts_of(everything.column("verdict"), [str(verdict) for verdict in VERDICTS]),
+        judges=_counts_of(everything.column("judge"), everything.judges),
         method=ratings.method if ratings.rated_N.any() else None,
         candidates=tuple(row(i) for i in order),
-        side=_sides(votes, rows, ratings, len(ids)),
+        side=_sides(teaching, said, ratings, len(ids)),
         style=style,
-        agreement=agreement(seen, agreement_rng),
+        agreement=agreement(teaching, agreement_rng),
         wins=_whole(wins_NN[np.ix_(place, place)]),
         ties=_whole(ties_NN[np.ix_(place, place)]),
         rounds=rounds,
         seed=seed,
-        segments=study_segments(state, np.random.default_rng([seed, 2])),
+        segments=study_segments(state, np.random.default_rng([seed, 2]), votes=teaching),
     )
 
 
-def _rows(votes: Sequence[Vote], place: Mapping[str, int]) -> Comparisons:
-    """One row a vote, the left candidate first."""
-    kept = [(place[v.left_candidate], place[v.right_candidate], outcome(v.verdict)) for v in votes]
-    table = np.array(kept, dtype=np.float64).reshape(len(kept), 3)
-    pair = table[:, :2].astype(np.intp)
-    return Comparisons(pair[:, 0], pair[:, 1], table[:, 2], np.ones(len(kept)))
+class _Said(NamedTuple):
+    """One entry a vote, the left candidate first: rows of candidates, and 1, 0 or one half."""
+
+    first_M: NDArray[np.intp]
+    second_M: NDArray[np.intp]
+    outcome_M: Array
 
 
-def _answers(state: StudyState, vote: Vote) -> tuple[str, str]:
-    """The addresses of the left and the right answer."""
-    pairing = state.pairings[vote.pairing_id]
-    if state.duels[vote.duel_id].swapped:
-        return pairing.second_response, pairing.first_response
-    return pairing.first_response, pairing.second_response
+def _said(votes: VoteColumns, ids: Sequence[str]) -> _Said:
+    row_of = {identifier: row for row, identifier in enumerate(ids)}
+    row_C = np.array([row_of.get(candidate, -1) for candidate in votes.candidates], dtype=np.intp)
+    outcome_V = np.array([outcome(verdict) if verdict.teaches else np.nan for verdict in VERDICTS])
+    return _Said(
+        row_C[votes.column("left")], row_C[votes.column("right")], outcome_V[votes.column("verdict")]
+    )
+
+
+def _counts_of(code_M: NDArray[np.int64], names: Sequence[str]) -> dict[str, int]:
+    count_K = np.bincount(code_M, minlength=len(names))
+    return dict(sorted((name, int(count)) for name, count in zip(names, count_K, strict=True) if count))
+
+
+def _grouped(said: _Said, kept_M: NDArray[np.bool_], code_M: NDArray[np.int64]) -> tuple[Comparisons, Places]:
+    """Equal votes together, of the same candidates, outcome and code; and the codes."""
+    first_M, second_M, outcome_M = (column_M[kept_M] for column_M in said)
+    size = int(max(first_M.max(initial=0), second_M.max(initial=0))) + 1
+    said_M = ((code_M[kept_M] * size + first_M) * size + second_M) * 3 + (2 * outcome_M).astype(np.int64)
+    key_R, count_R = np.unique(said_M, return_counts=True)
+    pair_R, half_R = np.divmod(key_R, 3)
+    pair_R, second_R = np.divmod(pair_R, size)
+    code_R, first_R = np.divmod(pair_R, size)
+    rows = Comparisons(
+        first_R.astype(np.intp), second_R.astype(np.intp), 0.5 * half_R, count_R.astype(np.float64)
+    )
+    return rows, code_R
 
 
 def _tables(rows: Comparisons, n: int) -> tuple[Array, Array]:
+    """How often each won against each, and how often neither did; from counted votes."""
     wins_NN, ties_NN = np.zeros((n, n)), np.zeros((n, n))
     won, lost, tied = rows.outcome_R == 1.0, rows.outcome_R == 0.0, rows.outcome_R == 0.5
-    np.add.at(wins_NN, (rows.first_R[won], rows.second_R[won]), 1.0)
-    np.add.at(wins_NN, (rows.second_R[lost], rows.first_R[lost]), 1.0)
-    np.add.at(ties_NN, (rows.first_R[tied], rows.second_R[tied]), 1.0)
-    np.add.at(ties_NN, (rows.second_R[tied], rows.first_R[tied]), 1.0)
+    np.add.at(wins_NN, (rows.first_R[won], rows.second_R[won]), rows.count_R[won])
+    np.add.at(wins_NN, (rows.second_R[lost], rows.first_R[lost]), rows.count_R[lost])
+    np.add.at(ties_NN, (rows.first_R[tied], rows.second_R[tied]), rows.count_R[tied])
+    np.add.at(ties_NN, (rows.second_R[tied], rows.first_R[tied]), rows.count_R[tied])
     return wins_NN, ties_NN
 
 
@@ -275,32 +308,20 @@ def _spans(score_BN: Array, ratings: Ratings) -> dict[int, Span]:
     return {int(i): Span(float(low), float(high)) for i, low, high in ends}
 
 
-def _among(rows: Comparisons, kept: Sequence[bool] | NDArray[np.bool_]) -> Comparisons:
-    kept_M = np.asarray(kept, dtype=np.bool_)
-    return Comparisons(
-        rows.first_R[kept_M], rows.second_R[kept_M], rows.outcome_R[kept_M], rows.count_R[kept_M]
-    )
-
-
 def _style(
-    votes: Sequence[Vote],
-    rows: Comparisons,
-    ratings: Ratings,
-    answers: Mapping[int, tuple[str, str]],
-    response: Callable[[str], Response],
+    votes: VoteColumns, said: _Said, ratings: Ratings, response: Callable[[str], Response]
 ) -> tuple[StyleControl, Ratings | None]:
-    counts: dict[str, tuple[int, ...] | None] = {}
-    for address in {address for pair in answers.values() for address in pair}:
-        counts[address] = _counts(response, address)
-    usable: list[bool] = []
-    styles: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    for row, vote in enumerate(votes):
-        left, right = (counts[address] for address in answers[vote.seq])
-        rated = bool(ratings.rated_N[rows.first_R[row]])
-        usable.append(rated and left is not None and right is not None)
-        if usable[-1] and left is not None and right is not None:
-            styles.append((left, right))
-    return control_style(_among(rows, usable), len(ratings.rated_N), styles)
+    left_M, right_M = votes.column("left_answer"), votes.column("right_answer")
+    count_AF = np.full((len(votes.answers), len(FEATURES)), -1.0)
+    for code in np.unique(np.concatenate([left_M, right_M])).tolist():
+        found = _counts(response, votes.answers[int(code)])
+        if found is not None:
+            count_AF[code] = found
+    known_A = count_AF[:, 0] >= 0.0
+    usable_M = ratings.rated_N[said.first_M] & known_A[left_M] & known_A[right_M]
+    rows, code_R = _grouped(said, usable_M, left_M * len(known_A) + right_M)
+    left_R, right_R = np.divmod(code_R, max(1, len(known_A)))
+    return control_style(rows, len(ratings.rated_N), count_AF[left_R], count_AF[right_R])
 
 
 def _counts(response: Callable[[str], Response], address: str) -> tuple[int, ...] | None:
@@ -311,27 +332,37 @@ def _counts(response: Callable[[str], Response], address: str) -> tuple[int, ...
     return style_counts(found.content) if found.kind == "text" else None
 
 
-def _sides(votes: Sequence[Vote], rows: Comparisons, ratings: Ratings, n: int) -> tuple[SideBias, ...]:
-    decided = Counter(v.judge for v in votes if v.verdict in (Verdict.LEFT, Verdict.RIGHT))
-    left = Counter(v.judge for v in votes if v.verdict is Verdict.LEFT)
+def _sides(votes: VoteColumns, said: _Said, ratings: Ratings, n: int) -> tuple[SideBias, ...]:
+    judge_M, all_M = votes.column("judge"), said.outcome_M != 0.5
+    decided = _counts_of(judge_M[all_M], votes.judges)
+    left = Counter(_counts_of(judge_M[said.outcome_M == 1.0], votes.judges))
     if not decided:
         return ()
-    rated = ratings.rated_N[rows.first_R]
-    among = _among(rows, rated)
-    overall = _coefficients(among, n, np.ones((int(rated.sum()), 1)))
-    found = [_side(None, left.total(), decided.total(), overall[0])]
+    rated_M = ratings.rated_N[said.first_M]
+    rows, _ = _grouped(said, rated_M, np.zeros_like(judge_M))
+    overall = _coefficients(rows, n, np.ones((len(rows.count_R), 1)))
+    found = [_side(None, left.total(), sum(decided.values()), overall[0])]
     if len(decided) == 1:
         return tuple(found)
-    judges = sorted(decided)
-    enough = [judge for judge in judges if decided[judge] >= DECIDED_A_JUDGE]
-    who = np.array([vote.judge for vote in votes])[rated]
-    each = _coefficients(among, n, (who[:, None] == np.array(enough or [""])).astype(np.float64))
+    enough = [judge for judge in decided if decided[judge] >= DECIDED_A_JUDGE]
+    rows, code_R = _grouped(said, rated_M, judge_M)
+    each = _coefficients(rows, n, _one_hot([votes.judges[int(code)] for code in code_R], enough or [""]))
     value = dict(zip(enough, each, strict=False))
-    return (*found, *(_side(judge, left[judge], decided[judge], value.get(judge)) for judge in judges))
+    return (*found, *(_side(judge, left[judge], decided[judge], value.get(judge)) for judge in decided))
 
 
-def _coefficients(rows: Comparisons, n: int, covariate_MF: Array) -> list[Figure]:
-    found = fit_ratings(rows, n, covariate_RF=covariate_MF)
+def _one_hot(name_R: Sequence[str], names: Sequence[str]) -> Covariates:
+    """1 in the column of a row's name, sparse; rows of other names are empty."""
+    from scipy.sparse import csr_array
+
+    column = {name: place for place, name in enumerate(names)}
+    filled = [(row, column[name]) for row, name in enumerate(name_R) if name in column]
+    place_2E = np.array(filled, dtype=np.int64).reshape(len(filled), 2).T
+    return csr_array((np.ones(len(filled)), (place_2E[0], place_2E[1])), shape=(len(name_R), len(names)))
+
+
+def _coefficients(rows: Comparisons, n: int, covariate_RF: Covariates) -> list[Figure]:
+    found = fit_ratings(rows, n, covariate_RF=covariate_RF)
     reach_F = _Z * np.sqrt(np.maximum(np.diag(found.coefficient_covariance_FF), 0.0))
     return [
         Figure(float(ELO * c), float(ELO * (c - reach)), float(ELO * (c + reach)))

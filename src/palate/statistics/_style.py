@@ -10,7 +10,6 @@ right changes the sign of everything and nothing else.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,40 +82,36 @@ def style_counts(text: str) -> tuple[int, int, int, int, int]:
 
 
 def control_style(
-    rows: Comparisons, n: int, styles: Sequence[tuple[Sequence[int], Sequence[int]]]
+    rows: Comparisons, n: int, left_RF: Array, right_RF: Array
 ) -> tuple[StyleControl, Ratings | None]:
     """Fit ratings and features together.
 
     Args:
-        rows: One a vote, the left candidate first; those of :func:`fit_ratings`'s rated candidates.
+        rows: Votes, counted, the left candidate first; those of :func:`fit_ratings`'s rated candidates.
         n: Number of candidates.
-        styles: The counts of the left and of the right answer of each row.
+        left_RF: The counts of the left answer of each row, in the order of :data:`FEATURES`.
+        right_RF: Of the right one.
 
     Returns:
         The effects, and the ratings after them; no ratings when the votes are too few.
     """
-    normal_MF = _differences(styles)
-    scale_F = np.sqrt((normal_MF**2).mean(axis=0)) if len(normal_MF) else np.zeros(len(FEATURES))
+    total_RF = left_RF + right_RF
+    normal_RF = (left_RF - right_RF) / np.where(total_RF > 0, total_RF, 1.0)
+    votes = round(float(rows.count_R.sum()))
+    scale_F = np.sqrt(rows.count_R @ normal_RF**2 / max(1, votes))
     used = np.flatnonzero(scale_F > 0)
-    decided = int((rows.outcome_R != 0.5).sum())
+    decided = round(float(rows.count_R[rows.outcome_R != 0.5].sum()))
     needed = VOTES_A_COEFFICIENT * (len(used) + 1)
     if decided < needed:
-        return StyleControl(len(styles), (), needed), None
-    scaled_MF = normal_MF[:, used] / scale_F[used]
-    side_M1 = np.ones((len(scaled_MF), 1))
-    found = fit_ratings(rows, n, covariate_RF=np.hstack([scaled_MF, side_M1]))
+        return StyleControl(votes, (), needed), None
+    covariate_RF = np.hstack([normal_RF[:, used] / scale_F[used], np.ones((len(normal_RF), 1))])
+    found = fit_ratings(rows, n, covariate_RF=covariate_RF)
     std_F = np.sqrt(np.diag(found.coefficient_covariance_FF))
     effects = [
         _effect(FEATURES[f], found.coefficient_F[k] / scale_F[f], std_F[k] / scale_F[f])
         for k, f in enumerate(used)
     ]
-    return StyleControl(len(styles), tuple(effects), None), found
-
-
-def _differences(styles: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Array:
-    count_M2F = np.array(styles, dtype=np.float64).reshape(len(styles), 2, len(FEATURES))
-    total_MF = count_M2F.sum(axis=1)
-    return (count_M2F[:, 0] - count_M2F[:, 1]) / np.where(total_MF > 0, total_MF, 1.0)
+    return StyleControl(votes, tuple(effects), None), found
 
 
 def _effect(feature: str, coefficient: float, std: float) -> StyleEffect:

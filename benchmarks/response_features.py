@@ -12,6 +12,10 @@ that nobody voted on.
     voted            it learns from the responses that were voted on; inputs in turn
     known            all responses are known from the start; inputs in turn
     known, chosen    the same, and it chooses the inputs
+    ahead 4          the responses to four of the inputs are known from the start; inputs in turn, after those
+                     on which the two are known to answer alike, as a study with `answers_ahead = 4` asks
+    ahead 4, only    the same, and only these four are voted on
+    ahead 8, ahead 8, only    the same with eight
     random, random known    random pairs and inputs, for comparison, believed as in "prompts" and "known"
 
 Intervals are 95 % bootstrap intervals over studies, those of differences paired.
@@ -41,7 +45,10 @@ HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "shared" / "data" / "prompt_responses"
 CHECKPOINTS = (5, 10, 25, 50, 100)
 VOTED_INPUTS = 14
-VARIANTS = ("prompts", "different", "voted", "known", "known, chosen", "random", "random known")
+VARIANTS = (
+    "prompts", "different", "voted", "known", "known, chosen", "random", "random known",
+    "ahead 4", "ahead 4, only", "ahead 8", "ahead 8, only",
+)  # fmt: skip
 
 
 @cache
@@ -60,6 +67,13 @@ def _problem(task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     return score_NX, prompt_ND, response_KF.reshape(*score_NX.shape, -1), kind_NX
 
 
+def _ahead(variant: str, inputs: list[str]) -> list[str]:
+    """The inputs whose responses are known from the start."""
+    if "known" in variant:
+        return inputs
+    return inputs[: int(variant.split()[1].rstrip(","))] if variant.startswith("ahead") else []
+
+
 def _question(variant: str, bandit: DuelBandit, inputs: list[str], uses: dict, kind_NX: np.ndarray, rng):
     """The next pair and input."""
     if variant == "known, chosen":
@@ -68,10 +82,14 @@ def _question(variant: str, bandit: DuelBandit, inputs: list[str], uses: dict, k
         i, j = (int(k) for k in rng.choice(len(bandit), 2, replace=False))
         return i, j, inputs[rng.integers(len(inputs))]
     i, j = bandit.ask()
+    ahead = _ahead(variant, inputs)
+    told = inputs if variant == "different" else [] if "known" in variant else ahead
+    if variant.endswith("only"):
+        inputs = ahead
     count = {
         name: uses.get(name, 0)
         + 1000 * uses.get((min(i, j), max(i, j), name), 0)
-        + 10**6 * (variant == "different" and kind_NX[i, int(name)] == kind_NX[j, int(name)])
+        + 10**6 * (name in told and kind_NX[i, int(name)] == kind_NX[j, int(name)])
         for name in inputs
     }
     least = min(count.values())
@@ -90,10 +108,9 @@ def play(unit: tuple) -> dict:
     truths = [score_NX.mean(axis=1), score_NX[:, order[voted_inputs:]].mean(axis=1)]
     spread = float(np.sqrt(score_NX.var(axis=0).mean()))
     bandit = duel_bandit("default", prompt_ND, seed)
-    if "known" in variant:
-        for row in range(len(score_NX)):
-            for name in inputs:
-                bandit.responded(row, name, response_NXF[row, int(name)])
+    for row in range(len(score_NX)):
+        for name in _ahead(variant, inputs):
+            bandit.responded(row, name, response_NXF[row, int(name)])
     uses: dict = {}
     found, level, milliseconds = [], 0, []
     for count in range(1, votes + 1):

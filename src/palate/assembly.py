@@ -46,6 +46,7 @@ class Parts(NamedTuple):
     ``target`` is ``None`` for a study that is opened only to be read; ``target_missing`` says why.
     ``target_key`` is the hash of everything but candidate and input that shapes a response.
     ``growers`` make up to ``most`` candidates while votes come in, which ``gate`` lets in or refuses.
+    ``answers_ahead`` is on how many inputs every candidate answers before it is asked about.
     ``repeatable`` asks for sides and identifiers drawn from ``seed``.
     """
 
@@ -70,6 +71,7 @@ class Parts(NamedTuple):
     growers: tuple[tuple[str, Proposer], ...] = ()
     most: int = 0
     gate: Gate = Gate()
+    answers_ahead: int = 0
     repeatable: bool = False
 
     def features_text(self, candidate: Candidate) -> str:
@@ -141,6 +143,7 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         growers=tuple(zip(config.growth.use, growers, strict=True)),
         most=config.growth.most,
         gate=gate,
+        answers_ahead=config.study.answers_ahead,
     )
 
 

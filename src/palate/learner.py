@@ -1,7 +1,8 @@
 """A strategy kept in step with the store: candidates and votes in, the next pairs and a belief out.
 
 The belief is a function of the candidates and of the votes that stand, in their order. New votes are told
-one by one; whenever history itself changes (an undone vote, a new or withdrawn candidate) the strategy is
+one by one; whenever history itself changes (an undone vote, a new or withdrawn candidate, an answer that
+became known ahead of the questions) the strategy is
 rebuilt from nothing and the votes are replayed, so that a live study and a reopened one cannot differ. Votes
 on a candidate that was withdrawn keep teaching about those that it met.
 
@@ -12,6 +13,7 @@ end for every one of them.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ __all__ = ["Learner", "by_context", "seed_of"]
 
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
+NOTHING: Mapping[tuple[str, str], Array] = MappingProxyType({})
 KIN = 200  # children and parents that tell how near new children may be
 
 
@@ -60,6 +63,7 @@ class Learner:
         self._max_votes = max_votes
         self._ids: list[str] = []  # those that take part, then the withdrawn that were voted on
         self._live = 0
+        self._answers = 0  # that were known ahead of the questions
         self._index: dict[str, int] = {}
         self._groups: dict[str | None, list[int]] = {}  # rows that may meet, by the input that they are for
         self._votes: Counter[str | None] = Counter()  # that teach, by group
@@ -86,12 +90,18 @@ class Learner:
         """Votes told so far, those that do not teach left out."""
         return 0 if self._bandit is None else self._bandit.votes
 
-    def follow(self, state: StudyState, features: Mapping[str, Array]) -> bool:
+    def follow(
+        self,
+        state: StudyState,
+        features: Mapping[str, Array],
+        answers: Mapping[tuple[str, str], Array] = NOTHING,
+    ) -> bool:
         """Catch up with the store.
 
         Args:
             state: The study as stored.
             features: A unit-norm row of size ``D`` by candidate identifier; a candidate without one waits.
+            answers: A row of size ``F`` by candidate and input, of answers that are known without a vote.
 
         Returns:
             Whether anything was learnt or forgotten.
@@ -102,11 +112,11 @@ class Learner:
         ids = [*live, *gone]
         stand = [vote.seq for vote in state.votes]
         grown = stand[: len(self._told)] == self._told
-        same = ids == self._ids and len(live) == self._live
+        same = ids == self._ids and len(live) == self._live and len(answers) == self._answers
         if same and grown and len(stand) == len(self._told):
             return False
         if not (same and grown):
-            self._ids, self._live = ids, len(live)
+            self._ids, self._live, self._answers = ids, len(live), len(answers)
             self._index = {identifier: row for row, identifier in enumerate(ids)}
             groups = by_context(state.candidates[identifier] for identifier in live)
             self._groups = {
@@ -122,6 +132,9 @@ class Learner:
                 self._bandit = duel_bandit(self._strategy, feature_ND, self._seed, **self._options)
                 for row in range(len(live), len(ids)):
                     self._bandit.withdraw(row)
+                for (identifier, place), answer_F in answers.items():
+                    if identifier in self._index:
+                        self._bandit.responded(self._index[identifier], place, answer_F)
         for vote in state.votes[len(self._told) :]:
             self._tell(vote, state)
             self._told.append(vote.seq)

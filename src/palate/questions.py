@@ -3,44 +3,54 @@
 import math
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from palate.store import StudyState
 from palate.types import Pairing, digest
 
 __all__ = ["pairing_for", "queue_depth"]
 
+NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 ALIKE = 10**6  # uses of an input on which a pair answers alike
 AGAIN = 1000  # uses of an input on which a pair met before
 FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
 DEEPEST = 24
 
 
-def pairing_for(state: StudyState, first: str, second: str, pending: Sequence[Pairing], seed: int) -> Pairing:
+def pairing_for(
+    state: StudyState,
+    pair: tuple[str, str],
+    pending: Sequence[Pairing],
+    seed: int,
+    answers: Mapping[tuple[str, str], str] = NOTHING,
+) -> Pairing:
     """Put a pair on its own input, or on the one used the least, by this pair first, ties by the seed.
 
     An input on which the two are known to answer alike comes last: there is nothing to choose there.
 
     Args:
         state: The study as stored.
-        first: Identifier of a candidate.
-        second: Of another one for the same input.
+        pair: Identifiers of two candidates for the same input.
         pending: Pairings that are not stored yet.
         seed: Of the study.
+        answers: Hashes of answers that are known ahead, by candidate and input.
     """
+    first, second = pair
     context = state.candidates[first].context
-    pair = {first, second}
     uses = dict.fromkeys(state.inputs if context is None else [context], 0)
-    said: dict[str, dict[str, str]] = {}
+    said = {
+        place: {candidate: answers[candidate, place] for candidate in pair if (candidate, place) in answers}
+        for place in uses
+    }
     for pairing in [*state.pairings.values(), *pending]:
         if pairing.input_id not in uses:
             continue
-        uses[pairing.input_id] += 1 + AGAIN * ({pairing.first, pairing.second} == pair)
+        uses[pairing.input_id] += 1 + AGAIN * ({pairing.first, pairing.second} == set(pair))
         shown = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
-        known = said.setdefault(pairing.input_id, {})
-        known.update({candidate: shown[candidate] for candidate in pair & shown.keys() if shown[candidate]})
+        said[pairing.input_id] |= {c: shown[c] for c in pair if shown.get(c)}
     for identifier, known in said.items():
-        uses[identifier] += ALIKE * (known.keys() == pair and len(set(known.values())) == 1)
+        uses[identifier] += ALIKE * (len(known) == 2 and len(set(known.values())) == 1)
     ordinal = len(state.pairings) + len(pending)
     identity = digest([seed, ordinal, first, second, state.seq])[:16]
     fewest = min(uses.values())

@@ -67,19 +67,22 @@ class Responder:
         Raises:
             ConfigError: The study was opened only to be read.
         """
-        one, other = await asyncio.gather(self._respond(first, place), self._respond(second, place))
+        one, other = await asyncio.gather(self.respond(first, place), self.respond(second, place))
         if one.failed is not None or other.failed is not None:
             return False
         opened = replace(pairing, first_response=one.hash, second_response=other.hash)
         self._store.append(EventKind.PAIRING_OPENED, pairing_payload(opened))
         return True
 
-    async def _respond(self, candidate: Candidate, place: Input) -> Response:
-        """The stored response, or a new one; the same response is never produced twice at once."""
+    async def respond(self, candidate: Candidate, place: Input) -> Response:
+        """The stored response, or a new one; the same response is never produced twice at once.
+
+        Raises:
+            ConfigError: The study was opened only to be read.
+        """
         if self._target is None:
             raise ConfigError(self._missing)
-        key = digest([self._target_key, candidate.id, place.id, place.text])
-        stored = self._store.get_response_by_key(key)
+        key, stored = self._key(candidate, place), self.stored(candidate, place)
         if stored is not None:
             self._answered.add(candidate.id)
             return stored
@@ -89,6 +92,13 @@ class Responder:
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         return await asyncio.shield(task)
+
+    def stored(self, candidate: Candidate, place: Input) -> Response | None:
+        """The response if there is one already."""
+        return self._store.get_response_by_key(self._key(candidate, place))
+
+    def _key(self, candidate: Candidate, place: Input) -> str:
+        return digest([self._target_key, candidate.id, place.id, place.text])
 
     async def _produce(self, target: Target, key: str, candidate: Candidate, place: Input) -> Response:
         started = time.monotonic()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from palate.ahead import Ahead
 from palate.assembly import Parts, assemble, parts_from_python
 from palate.config import StudyConfig, check_data, commands_of, diff, read_config
 from palate.engine import LocalEngine
@@ -90,6 +91,7 @@ class Study:
         self._in_flight: dict[str, tuple[Pairing, Future[bool]]] = {}
         self._proposing = Proposing(store, lambda: self.parts, self._standings, self._features)
         self._responder = Responder(store, parts.target, parts.target_missing, parts.target_key)
+        self._ahead = Ahead(lambda: self.parts, self._responder)
         self._closed = False
 
     # -- opening ---------------------------------------------------------------------------------
@@ -228,6 +230,8 @@ class Study:
         """
         self._engine.run(self._proposing.fill(on_progress))
         self._refresh()
+        self._engine.run(self._ahead.fill(self.state, on_progress))
+        self._refresh()
 
     def grow(self, *, anyway: bool = False) -> list[Candidate]:
         """Ask for new candidates, if they are worth more than further questions about the present ones.
@@ -260,7 +264,7 @@ class Study:
             return
         pending = [*self.state.pending, *(pairing for pairing, _ in self._in_flight.values())]
         for first, second in self._learner.choose(n, pending):
-            pairing = pairing_for(self.state, first, second, pending, self.parts.seed)
+            pairing = pairing_for(self.state, (first, second), pending, self.parts.seed, self._ahead.said)
             pending.append(pairing)
             place = self.state.inputs[pairing.input_id]
             one, other = self.state.candidates[first], self.state.candidates[second]
@@ -387,6 +391,7 @@ class Study:
             if proposing is not None and proposing.done() and self.store.ready():
                 with self._lock:
                     self._proposing.keep_growing(self._engine, self.state, self._learner, on_notice)
+                    self._ahead.keep_answering(self._engine, self.state, on_notice)
             if self._responder.outage >= OUTAGE:
                 on_notice(f"waiting for the model: {self._responder.last_failure}")
                 self._responder.outage = 0
@@ -400,7 +405,9 @@ class Study:
         with self._lock:
             self.state.follow(self.store)
             self._embed()
-            if not self._learner.follow(self.state, self._features):
+            if self.parts.answers_ahead:
+                self._engine.run(self._ahead.load(self.state))
+            if not self._learner.follow(self.state, self._features, self._ahead.features):
                 return False
             if self._can_compare and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))

@@ -39,6 +39,7 @@ CHANGES: Mapping[str, str] = {
     "study.guidelines": '"Be strict."',
     "study.seed": "7",
     "study.candidates": "31",
+    "study.answers_ahead": "4",
     "study.database": '"elsewhere.db"',
     "target.kind": '"slots"\nslots = {a = ["x", "y"]}',
     "model.kind": '"scripted"\nname = "other"',

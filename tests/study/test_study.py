@@ -272,6 +272,6 @@ def test_an_input_on_which_two_answer_alike_comes_last(tmp_path: Path) -> None:
         opened += [(bright, a, c, "2", "4"), (bright, b, a, "3", "2")]
         for number, (place, *rest) in enumerate(opened):
             study.state.pairings[str(number)] = Pairing(str(number), place, *rest)
-        assert pairing_for(study.state, b, c, [], 0).input_id == bright
+        assert pairing_for(study.state, (b, c), [], 0).input_id == bright
         study.state.pairings["1"] = Pairing("1", dull, a, c, "1", "5")
-        assert pairing_for(study.state, b, c, [], 0).input_id == dull
+        assert pairing_for(study.state, (b, c), [], 0).input_id == dull

@@ -22,6 +22,8 @@ from palate.choice._agreement import (
 )
 from palate.choice._bradley_terry import bradley_terry
 from palate.choice._drift import DriftFit, discounted, filter_drift, fit_drift
+from palate.choice._groups import FairChoice, GroupFit, fair_choices, fit_groups
+from palate.choice._influence import Concert, capped_weights, concerted, decisive_raters
 from palate.choice._laplace import (
     DuelCounts,
     Gaussian,
@@ -70,6 +72,7 @@ from palate.choice._segments import (
     segment_test,
     segment_utilities,
 )
+from palate.choice._trust import JudgeFit, TrustFit, fit_trust
 from palate.choice._verdicts import (
     Joint,
     Said,
@@ -80,15 +83,21 @@ from palate.choice._verdicts import (
     gather_votes,
     repeat_votes,
 )
+from palate.choice._whose import is_machine
+from palate.choice._worth import Worth
 
 __all__ = [
     "ELO",
     "Comparisons",
+    "Concert",
     "DriftFit",
     "DuelCounts",
     "Estimate",
+    "FairChoice",
     "Gaussian",
+    "GroupFit",
     "Joint",
+    "JudgeFit",
     "LaplaceFit",
     "LogLikelihood",
     "Moments",
@@ -107,32 +116,41 @@ __all__ = [
     "SmoothOwa",
     "Terms",
     "TieKind",
+    "TrustFit",
     "Utilities",
     "VerdictModel",
     "Votes",
     "WinRate",
+    "Worth",
     "arrangements",
     "best_probability",
     "bootstrap_scores",
     "bradley_terry",
+    "capped_weights",
     "centred",
     "cohen_kappa",
+    "concerted",
     "count_comparisons",
     "count_duels",
+    "decisive_raters",
     "difference_variance",
     "discounted",
     "eubo",
     "expected_best",
+    "fair_choices",
     "filter_drift",
     "fit_differences",
     "fit_drift",
+    "fit_groups",
     "fit_people",
     "fit_raters",
     "fit_ratings",
+    "fit_trust",
     "fit_utilities",
     "fit_verdicts",
     "gather_votes",
     "gini_weights",
+    "is_machine",
     "krippendorff_alpha",
     "log_sigmoid",
     "observe_pair",

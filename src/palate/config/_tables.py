@@ -66,6 +66,9 @@ class StudyTable(_Table):
     """Seed of every random draw of the study."""
     candidates: Annotated[int, Field(ge=2, le=MAX_CANDIDATES)] = 30
     """How many prompts compete, with the seed prompt and your own list among them."""
+    answers_ahead: Annotated[int, Field(ge=0, le=100)] = 0
+    """On so many inputs every prompt answers before it is asked about, so that a vote also teaches about the
+    prompts that answer alike. It saves votes, and costs a call for each prompt and input; 0 leaves it."""
     database: Text | None = None
     """The file that remembers everything; by default it stands beside the study file, ending in `.db`."""
 

@@ -22,6 +22,7 @@ from palate.choice import (
     WinRate,
     best_probability,
     difference_variance,
+    is_machine,
     outcome,
     win_rate,
 )
@@ -109,6 +110,7 @@ class DuelBandit:
             _codes([t.input_id for t in told]),
             np.array([t.answers[0] for t in told], dtype=np.int64),
             np.array([t.answers[1] for t in told], dtype=np.int64),
+            np.array([is_machine(t.judge) for t in told], dtype=np.bool_),
         )
 
     @property
@@ -221,7 +223,9 @@ class DuelBandit:
             verdict: As seen on the screen. Ties and ``both_bad`` teach as half a win for each; ``skip`` and
                 ``failed`` are recorded and teach nothing.
             input_id: Which input it was about; recorded.
-            judge: Who said it; recorded.
+            judge: Who said it. Of several the default strategy learns how far each can be taken at its word;
+                names such as ``judge:NAME`` and ``rules:NAME`` are machines', which may also have a taste of
+                their own.
             response_features: ``(2, R)`` description of the left and the right response, as for
                 :meth:`responded`; used if ``input_id`` is given, and recorded.
             strength: How clearly the winner was better: ``slightly``, ``clearly`` or ``much``, if the judge

@@ -6,9 +6,15 @@
 
 The side offset is one more Gaussian unknown and needs no estimate. The others are set to where the votes,
 averaged over the belief about d, and a weak prior make them likeliest (one step of the EM algorithm;
-Dempster, Laird and Rubin 1977). ``a_r`` follows the slope form of crowd Bradley–Terry (Chen et al. 2013): its
-logarithm has prior standard deviation 0.7 about 0, and one judge alone has a = 1, because the scale of the
-utilities says the same thing. Strengths use the sequential model of :class:`palate.choice.VerdictModel`.
+Dempster, Laird and Rubin 1977). Strengths use the sequential model of :class:`palate.choice.VerdictModel`.
+
+``a_r`` is a discrimination as in crowd Bradley–Terry (Chen et al. 2013). Its prior knows two sorts of rater,
+as MACE does (Hovy et al. 2013): nine in ten mean what they say, with ln a of standard deviation 0.2 about 0;
+the tenth says nothing, a = 0. Machines may be sharper or duller: 0.8 in place of 0.2. ``a_r`` is its
+posterior mean, so that a rater counts as one who means it until votes speak against that. What votes say of
+it is how well each is foretold by all the others, at the cavities of the fit (Opper and Winther 2000):
+averaged over the belief that a vote itself has shaped, every rater would seem to agree with it, and the more
+so the less is known. One judge alone has a = 1, because the scale of the utilities says the same thing.
 """
 
 from collections.abc import Callable
@@ -17,15 +23,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import LogLikelihood, VerdictModel, log_sigmoid, repeat_votes
+from palate.choice import (
+    LogLikelihood,
+    Propagated,
+    VerdictModel,
+    capped_weights,
+    log_sigmoid,
+    repeat_votes,
+)
 from palate.strategies._protocol import History
 from palate.types import Array
 
-__all__ = ["SIDE_VARIANCE", "Directions", "Habits", "directions", "improve", "likelihood"]
+__all__ = ["SIDE_VARIANCE", "Directions", "Habits", "capped", "directions", "improve", "likelihood"]
 
 SIDE_VARIANCE = 0.25  # log-odds squared: one judge in twenty takes a side of equals 73 times in 100
-_SLOPES = np.exp(np.linspace(-2.4, 1.2, 19))
-_SLOPE_SPREAD = 0.7
+_SLOPES = np.concatenate([[0.0], np.exp(np.linspace(-1.8, 1.8, 25))])
+_SLOPE_SPREAD, _MACHINE_SPREAD = 0.2, 0.8
+_COINS = 0.1
+_NEW_MACHINE = 0.5
+_LEAST_SLOPE = 0.02  # a vote must be about something, if hardly
 _TIES = np.exp(np.linspace(-3.0, 2.0, 21))
 _TIE_CENTRE, _TIE_SPREAD = -1.0, 1.0  # of ln nu: equals are called a tie once in six
 _CUTS = np.linspace(-2.0, 8.0, 21)
@@ -39,19 +55,34 @@ class Habits:
 
     Args:
         slope_J: Consistency of each judge, > 0, relative to the study's scale.
+        weight_J: What one vote of each counts for, in (0, 1]; see :func:`palate.choice.capped_weights`.
         tie: Davidson's nu.
         cuts: Cut points of strength, in log-odds.
     """
 
     slope_J: Array = field(default_factory=lambda: np.ones(1))
+    weight_J: Array = field(default_factory=lambda: np.ones(1))
     tie: float = float(np.exp(_TIE_CENTRE))
     cuts: tuple[float, float] = _CUT_CENTRES
 
-    def slopes(self, judge_M: NDArray[np.int64]) -> Array:
-        """Consistency of whoever cast each vote; of a judge not met before, 1."""
-        known_J = np.ones(max(len(self.slope_J), int(judge_M.max(initial=0)) + 1))
-        known_J[: len(self.slope_J)] = self.slope_J
-        return known_J[judge_M]
+    def slopes(self, history: History) -> Array:
+        """Consistency of whoever cast each vote; of a person not met before 1, of a machine one half.
+
+        Its taste is learnt when everything next is, and until then its votes are taken for people's.
+        """
+        slope_M = _known(self.slope_J, history.judge_M)
+        slope_M[history.machine_M & (history.judge_M >= len(self.slope_J))] = _NEW_MACHINE
+        return slope_M
+
+    def weights(self, judge_M: NDArray[np.int64]) -> Array:
+        """What each vote counts for; of a judge not met before, 1."""
+        return _known(self.weight_J, judge_M)
+
+
+def _known(value_J: Array, judge_M: NDArray[np.int64]) -> Array:
+    known_J = np.ones(max(len(value_J), int(judge_M.max(initial=0)) + 1))
+    known_J[: len(value_J)] = value_J
+    return known_J[judge_M]
 
 
 @dataclass(frozen=True)
@@ -67,14 +98,16 @@ class Directions:
 
 def directions(history: History, habits: Habits) -> Directions:
     """The linear site of each vote: the sum of utilities for both bad, the scaled difference for others."""
-    slope_M = habits.slopes(history.judge_M)
+    slope_M = habits.slopes(history)
     bad_M = history.bad_M
     return Directions(
         history.first_M,
         history.second_M,
         np.where(bad_M, 1.0, slope_M),
         np.where(bad_M, 1.0, -slope_M),
-        np.where(bad_M, 0.0, 1.0),
+        np.where(
+            bad_M, 0.0, np.minimum(slope_M, 1.0)
+        ),  # whoever says nothing does not say it of sides either
     )
 
 
@@ -86,6 +119,8 @@ def likelihood(history: History, habits: Habits) -> LogLikelihood:
     model = VerdictModel(tie=habits.tie if ties else None, cuts=habits.cuts if strength_M.any() else None)
     # Without ties a plain vote is logistic, which needs no model; one tie makes Davidson's of all.
     chosen_K = np.flatnonzero(~bad_M if ties else strength_M > 0)
+    weight_M = habits.weights(history.judge_M)
+    capped = bool((weight_M != 1.0).any())
 
     def value(site_MQ: Array) -> Array:
         log_MQ = log_sigmoid(sign_M1 * site_MQ)
@@ -93,21 +128,21 @@ def likelihood(history: History, habits: Habits) -> LogLikelihood:
             width = site_MQ.shape[1]
             terms = model.terms(site_MQ[chosen_K].ravel(), repeat_votes(history, chosen_K, width))
             log_MQ[chosen_K] = terms.log_likelihood_M.reshape(-1, width)
-        return log_MQ
+        return weight_M[:, None] * log_MQ if capped else log_MQ
 
     return value
 
 
-def improve(history: History, habits: Habits, mean_M: Array, variance_M: Array, offset: float) -> Habits:
+def improve(history: History, habits: Habits, fit: Propagated, offset: float) -> Habits:
     """One step towards the habits that make the votes likeliest.
 
     Args:
         history: The votes.
         habits: As they were assumed.
-        mean_M: Of each vote's site under the belief that these gave.
-        variance_M: Of each vote's site.
+        fit: The belief that these gave about each vote's site.
         offset: Mean of the side offset under that belief.
     """
+    mean_M, variance_M = fit.mean_S, fit.variance_S
     site_MQ = mean_M[:, None] + np.sqrt(variance_M)[:, None] * _NODES
     weight_Q = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
 
@@ -125,17 +160,48 @@ def improve(history: History, habits: Habits, mean_M: Array, variance_M: Array, 
         found = replace(found, tie=float(_TIES[int(np.argmax(score_T))]))
     if history.strength_M.any():
         found = replace(found, cuts=_best_cuts(found, lambda trial: float(expected(trial, site_MQ).sum())))
-    judges = int(history.judge_M.max(initial=0)) + 1
-    if judges > 1:
-        slope_M = habits.slopes(history.judge_M)
-        apart_MQ = (site_MQ - offset) / slope_M[:, None]
-        score_TM = np.stack(
-            [expected(found, np.where(decided_M[:, None], a * apart_MQ + offset, site_MQ)) for a in _SLOPES]
-        )
-        score_TJ = np.stack([np.bincount(history.judge_M, row, judges) for row in score_TM])
-        score_TJ -= 0.5 * (np.log(_SLOPES)[:, None] / _SLOPE_SPREAD) ** 2
-        found = replace(found, slope_J=_SLOPES[score_TJ.argmax(axis=0)])
+    if history.judge_M.max(initial=0) > 0:
+        found = replace(found, slope_J=_slopes(history, found, fit, offset))
     return found
+
+
+def capped(history: History, habits: Habits) -> Habits:
+    """The same, with nobody's votes counting for more than the cap on one rater's influence allows."""
+    person_J = np.ones(int(history.judge_M.max(initial=0)) + 1, dtype=np.bool_)
+    person_J[history.judge_M[history.machine_M]] = False
+    return replace(habits, weight_J=capped_weights(history.judge_M, person_J))
+
+
+def _slopes(history: History, habits: Habits, fit: Propagated, offset: float) -> Array:
+    """Posterior mean of every judge's consistency."""
+    precision_M = np.maximum(1.0 / fit.variance_S - fit.sites.precision_S, 1e-8 / fit.variance_S)
+    mean_M = (fit.mean_S / fit.variance_S - fit.sites.pull_S) / precision_M
+    site_MQ = mean_M[:, None] + _NODES / np.sqrt(precision_M)[:, None]
+    slope_M = habits.slopes(history)
+    decided_M1 = ~history.bad_M[:, None]
+    apart_MQ = (site_MQ - offset) / slope_M[:, None]
+    said = likelihood(history, habits)
+    log_share_Q = np.log(_NODE_WEIGHTS / _NODE_WEIGHTS.sum())
+    judges = int(history.judge_M.max()) + 1
+    score_TJ = np.empty((len(_SLOPES), judges))
+    for place, a in enumerate(_SLOPES):
+        log_MQ = said(np.where(decided_M1, a * apart_MQ + offset, site_MQ)) + log_share_Q
+        top_M = log_MQ.max(axis=1)
+        foretold_M = np.log(np.exp(log_MQ - top_M[:, None]).sum(axis=1)) + top_M
+        score_TJ[place] = np.bincount(history.judge_M, foretold_M, judges)
+    machine_J = np.zeros(judges, dtype=np.bool_)
+    machine_J[history.judge_M[history.machine_M]] = True
+    score_TJ += np.where(machine_J, _LOG_MACHINES[:, None], _LOG_PEOPLE[:, None])
+    weight_TJ = np.exp(score_TJ - score_TJ.max(axis=0))
+    return np.maximum((_SLOPES @ weight_TJ) / weight_TJ.sum(axis=0), _LEAST_SLOPE)
+
+
+def _log_prior(spread: float) -> Array:
+    share_T = np.exp(-0.5 * (np.log(_SLOPES[1:]) / spread) ** 2)
+    return np.log(np.concatenate([[_COINS], (1.0 - _COINS) * share_T / share_T.sum()]))
+
+
+_LOG_PEOPLE, _LOG_MACHINES = _log_prior(_SLOPE_SPREAD), _log_prior(_MACHINE_SPREAD)
 
 
 def _best_cuts(habits: Habits, value: Callable[[Habits], float]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
     u = s f,  f ~ GP(0, k)                               k: linear + stationary + own part, see _prior.py
     a vote of judge r is about a_r (u_left - u_right) + side,  side ~ N(0, 1/4)           see _habits.py
+    beside people, a machine's is about v_r = rho_r u + sqrt(1 - rho_r^2) t_r in place of u    see _tastes.py
     p(ln s) = N(ln 2.5, 0.7^2) on a grid, weighed by the evidence; the fit is at its mean
     next pair = argmax E[max(u_i, u_j)] over the most promising candidates, deviations taken 2.4 times as wide
     report    = argmax E[u_i] over all
@@ -20,6 +21,7 @@ a function of what was told alone: fitting from nothing starts at the last such 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +39,24 @@ from palate.choice import (
 from palate.errors import ConfigError
 from palate.strategies._answers import AnsweredPrior, Answers, answered_prior
 from palate.strategies._checks import check_number
-from palate.strategies._habits import SIDE_VARIANCE, Directions, Habits, directions, improve, likelihood
+from palate.strategies._habits import (
+    SIDE_VARIANCE,
+    Directions,
+    Habits,
+    capped,
+    directions,
+    improve,
+    likelihood,
+)
 from palate.strategies._prior import Mixture, Prior, make_prior
 from palate.strategies._protocol import History, Pair, Pool
 from palate.strategies._stopping import HeldOut, held_out_loss
+from palate.strategies._tastes import FIRST_ALIGNMENT, JudgedPrior, improve_alignments, machines_of
 from palate.types import Array
 
 __all__ = ["Palate", "palate", "palate_checkpoint"]
+
+_AnyPrior: TypeAlias = Prior | AnsweredPrior | JudgedPrior
 
 _EARLY = 10
 _GROWTH = 1.25
@@ -96,7 +109,7 @@ class Believed:
     """
 
     history: History = field(repr=False)
-    prior: Prior | AnsweredPrior = field(repr=False)
+    prior: _AnyPrior = field(repr=False)
     scale: float
     habits: Habits
     mean_E: Array = field(repr=False)
@@ -162,7 +175,7 @@ class Believed:
 
 @dataclass(frozen=True)
 class _Prepared:
-    prior: Prior | AnsweredPrior
+    prior: _AnyPrior
     kept: dict[int, Believed] = field(default_factory=dict[int, Believed])
 
 
@@ -206,22 +219,24 @@ class Palate:
             del kept[old]
         return now
 
-    def _learn(self, prior: Prior | AnsweredPrior, history: History) -> Believed:
-        """Scale and habits from the votes, and the belief under them."""
+    def _learn(self, prior: _AnyPrior, history: History) -> Believed:
+        """Scale, habits and machines' tastes from the votes, and the belief under them."""
         habits = Habits()
+        if _learns_habits(history):
+            habits = capped(history, habits)
+            machine_J = machines_of(history)
+            if machine_J.max() >= 0 and not isinstance(prior, JudgedPrior):
+                prior = JudgedPrior(prior, machine_J, np.full(machine_J.max() + 1, FIRST_ALIGNMENT))
         scale, sites = self._scale(prior, history, habits)
         if len(history) and _learns_habits(history):
             for _ in range(_ROUNDS):
-                site, kernel_SS, _ = _problem(prior, scale, history, habits)
-                fit = propagate(kernel_SS, likelihood(history, habits), sites, tolerance=_ROUGH)
-                offset = SIDE_VARIANCE * float(site.side_S @ _dual(kernel_SS, fit.sites, fit.root_SS))
-                habits = improve(history, habits, fit.mean_S, fit.variance_S, offset)
+                habits = _improved(prior, scale, history, habits, sites)
+                if isinstance(prior, JudgedPrior):
+                    prior = _aligned(prior, scale, history, habits, sites)
             scale, sites = self._scale(prior, history, habits)
         return _believe(prior, scale, history, habits, sites)
 
-    def _scale(
-        self, prior: Prior | AnsweredPrior, history: History, habits: Habits
-    ) -> tuple[float, Sites | None]:
+    def _scale(self, prior: _AnyPrior, history: History, habits: Habits) -> tuple[float, Sites | None]:
         """The scale's posterior mean, in logarithms, and sites near those of its fit.
 
         Scales are tried upwards and downwards from the prior's centre until they have become impossible.
@@ -280,6 +295,25 @@ class Palate:
         return fitted
 
 
+def _improved(
+    prior: _AnyPrior, scale: float, history: History, habits: Habits, start: Sites | None
+) -> Habits:
+    site, kernel_SS, _ = _problem(prior, scale, history, habits)
+    fit = propagate(kernel_SS, likelihood(history, habits), start, tolerance=_ROUGH)
+    offset = SIDE_VARIANCE * float(site.side_S @ _dual(kernel_SS, fit.sites, fit.root_SS))
+    return improve(history, habits, fit, offset)
+
+
+def _aligned(
+    prior: JudgedPrior, scale: float, history: History, habits: Habits, start: Sites | None
+) -> JudgedPrior:
+    def evidence(trial: JudgedPrior) -> float:
+        _, kernel_SS, _ = _problem(trial, scale, history, habits)
+        return propagate(kernel_SS, likelihood(history, habits), start, tolerance=_ROUGH).log_evidence
+
+    return improve_alignments(prior, evidence)
+
+
 def _learns_habits(history: History) -> bool:
     return bool(
         (history.outcome_M == 0.5).any() or history.strength_M.any() or history.judge_M.max(initial=0) > 0
@@ -298,7 +332,7 @@ def _promising(fitted: Believed, pool: Pool) -> NDArray[np.int64]:
     return np.flatnonzero(chosen_N)
 
 
-def _cross(prior: Prior | AnsweredPrior, scale: float, site: Directions) -> Array:
+def _cross(prior: _AnyPrior, scale: float, site: Directions) -> Array:
     """Prior covariance of the sites with all utilities and the side offset, ``(S, N + 1)``."""
     size = len(site.first_S)
     cross_SE = np.empty((size, len(prior) + 1))
@@ -310,10 +344,12 @@ def _cross(prior: Prior | AnsweredPrior, scale: float, site: Directions) -> Arra
     return cross_SE
 
 
-def _placed(prior: Prior | AnsweredPrior, history: History) -> History:
+def _placed(prior: _AnyPrior, history: History) -> History:
     """The votes with what each is about, a response or a candidate, in place of the candidates."""
     first_M = prior.places(history.first_M, history.first_answer_M)
     second_M = prior.places(history.second_M, history.second_answer_M)
+    if isinstance(prior, JudgedPrior):
+        first_M, second_M = (prior.valued_by(place_M, history.judge_M) for place_M in (first_M, second_M))
     return replace(history, first_M=first_M, second_M=second_M)
 
 
@@ -327,7 +363,7 @@ def _among_sites(cross_SE: Array, site: Directions) -> Array:
 
 
 def _problem(
-    prior: Prior | AnsweredPrior, scale: float, history: History, habits: Habits
+    prior: _AnyPrior, scale: float, history: History, habits: Habits
 ) -> tuple[Directions, Array, Array]:
     """Sites, their prior covariance, and the side offset's share of it."""
     site = directions(_placed(prior, history), habits)
@@ -349,7 +385,7 @@ def _dual(kernel_SS: Array, sites: Sites, root_SS: Array) -> Array:
 
 
 def _believe(
-    prior: Prior | AnsweredPrior, scale: float, history: History, habits: Habits, start: Sites | None
+    prior: _AnyPrior, scale: float, history: History, habits: Habits, start: Sites | None
 ) -> Believed:
     from scipy.linalg import solve_triangular
 

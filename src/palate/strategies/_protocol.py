@@ -32,6 +32,15 @@ def _unsaid() -> Rows:
 
 
 _UNKNOWN = -1
+_MAY_BE_UNSAID = (
+    "bad_M",
+    "strength_M",
+    "judge_M",
+    "input_M",
+    "first_answer_M",
+    "second_answer_M",
+    "machine_M",
+)
 
 
 PreparedT = TypeVar("PreparedT")
@@ -52,6 +61,7 @@ class History:
         input_M: On which input, as numbers in order of first appearance; one and the same when left out.
         first_answer_M: Place of the left response among the known ones, -1 where it is not known.
         second_answer_M: Place of the right one.
+        machine_M: Where the judge is a machine; nowhere when left out.
     """
 
     first_M: Rows
@@ -63,9 +73,10 @@ class History:
     input_M: Rows = field(default_factory=_unsaid)
     first_answer_M: Rows = field(default_factory=_unsaid)
     second_answer_M: Rows = field(default_factory=_unsaid)
+    machine_M: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     def __post_init__(self) -> None:
-        for name in ("bad_M", "strength_M", "judge_M", "input_M", "first_answer_M", "second_answer_M"):
+        for name in _MAY_BE_UNSAID:
             said_M = getattr(self, name)
             if len(said_M) == 0:
                 blank = _UNKNOWN if "answer" in name else 0

@@ -16,6 +16,7 @@ from palate.choice._acquisition import (
 from palate.choice._agreement import (
     Estimate,
     cohen_kappa,
+    kappa_of_table,
     krippendorff_alpha,
     raw_agreement,
     share_interval,
@@ -83,11 +84,12 @@ from palate.choice._verdicts import (
     gather_votes,
     repeat_votes,
 )
-from palate.choice._whose import is_machine
+from palate.choice._whose import HELD_OUT, held_out_votes, is_held_out, is_machine
 from palate.choice._worth import Worth
 
 __all__ = [
     "ELO",
+    "HELD_OUT",
     "Comparisons",
     "Concert",
     "DriftFit",
@@ -150,7 +152,10 @@ __all__ = [
     "fit_verdicts",
     "gather_votes",
     "gini_weights",
+    "held_out_votes",
+    "is_held_out",
     "is_machine",
+    "kappa_of_table",
     "krippendorff_alpha",
     "log_sigmoid",
     "observe_pair",

@@ -144,16 +144,17 @@ def _groups(z_JJ: Array, least: float, score_JN: Array) -> tuple[Concert, ...]:
     return tuple(sorted(found, key=lambda group: -len(group.raters)))
 
 
-def decisive_raters(pull_JN: Array, precision_JNN: Array, prior_NN: Array) -> tuple[int, ...]:
+def decisive_raters(pull_JN: Array, precision_JNN: Array, prior_NN: Array, most: int) -> tuple[int, ...]:
     """The fewest raters whose votes, left out together, let another candidate lead; found greedily.
 
     Args:
         pull_JN: Of each rater's message about the utilities.
         precision_JNN: Likewise.
         prior_NN: Covariance of the utilities before any vote.
+        most: How many raters to leave out at most.
 
     Returns:
-        Their numbers, the weightiest first; empty if no set smaller than all of them does it.
+        Their numbers, the weightiest first; empty if so few do not decide.
     """
     judges, size = pull_JN.shape
     kept = list(range(judges))
@@ -166,7 +167,7 @@ def decisive_raters(pull_JN: Array, precision_JNN: Array, prior_NN: Array) -> tu
         )
 
     leader = int(mean(kept).argmax())
-    while len(kept) > 1:
+    while len(kept) > 1 and len(gone) < most:
         leads = []
         for j in kept:
             mean_N = mean([k for k in kept if k != j])

@@ -87,12 +87,25 @@ class JudgeFit:
 
 
 class TrustFit(NamedTuple):
-    """People's utilities in log-odds, their scale, and every judge in the order of its number."""
+    """What people like, and every judge in the order of its number.
+
+    Args:
+        belief: About people's utilities, in log-odds.
+        scale: Their prior standard deviation.
+        judges: Everybody.
+        sweeps: Over the judges.
+        without_JN: Mean utilities without each judge's votes.
+        precision_JNN: What each judge's votes say of the utilities, in natural parameters.
+        pull_JN: Likewise.
+    """
 
     belief: Gaussian
     scale: float
     judges: tuple[JudgeFit, ...]
     sweeps: int
+    without_JN: Array
+    precision_JNN: Array
+    pull_JN: Array
 
     @property
     def winner(self) -> int:
@@ -379,11 +392,15 @@ def _result(
     everything = sum(told_J.values()) or 1.0
     people = any(not machine_J[j] for j in message_J)
     found: list[JudgeFit] = []
+    without_JN = np.tile(belief.mean_N, (len(judges), 1))
+    precision_JNN, pull_JN = np.zeros((len(judges), size, size)), np.zeros((len(judges), size))
     for j, judge in enumerate(judges):
         if j not in message_J:
             found.append(_silent(judge, int(belief.mean_N.argmax())))
             continue
-        without = _belief(prior_NN, total[0] - message_J[j][0], total[1] - message_J[j][1])
+        precision_JNN[j], pull_JN[j] = message_J[j]
+        without = _belief(prior_NN, total[0] - precision_JNN[j], total[1] - pull_JN[j])
+        without_JN[j] = without.mean_N
         modes = _modes(judge, without, prior_NN)
         fit = _described(judge, modes, share_J[j], without, told_J[j] / everything)
         if people and len(message_J) > 1:
@@ -392,7 +409,7 @@ def _result(
             worth = worth_of(message, duels, (judge.sorts, share_J[j]), (without, belief), prior_NN)
             fit = replace(fit, worth=worth)
         found.append(fit)
-    return TrustFit(belief, scale, tuple(found), sweeps)
+    return TrustFit(belief, scale, tuple(found), sweeps, without_JN, precision_JNN, pull_JN)
 
 
 def _silent(judge: _Judge, winner: int) -> JudgeFit:

@@ -1,6 +1,18 @@
-"""Which judges are machines, by the names under which votes are stored."""
+"""Whose a vote is, and what it may be used for: a machine's, a person's, a person's that is kept back.
 
-__all__ = ["is_machine"]
+As soon as a machine has voted in a study, every fifth question to people is kept out of learning. Which
+ones is settled by the hash of the question's identifier, long before anybody votes on it: those votes are
+the only ones that no judge can have talked the learner into, and a winner is confirmed by them alone.
+"""
+
+from collections.abc import Iterable
+
+from palate.types import Vote, digest
+
+__all__ = ["HELD_OUT", "held_out_votes", "is_held_out", "is_machine"]
+
+HELD_OUT = 5
+"""One question in so many is kept back."""
 
 _KINDS = frozenset({"simulated", "language-model", "rules", "mixture", "majority", "cascade", "owa"})
 
@@ -15,3 +27,23 @@ def is_machine(judge: str | None) -> bool:
         [False, False, True, True, True, False]
     """
     return judge is not None and (":" in judge or judge in _KINDS)
+
+
+def is_held_out(pairing_id: str) -> bool:
+    """Whether people's votes on a question are kept back while machines vote in the same study."""
+    return int(digest(["held out", pairing_id])[:8], 16) % HELD_OUT == 0
+
+
+def held_out_votes(votes: Iterable[Vote]) -> frozenset[int]:
+    """The votes that are kept out of learning, by their place among the events.
+
+    Args:
+        votes: Those of one study that stand, in order.
+    """
+    machines, found = False, set[int]()
+    for vote in votes:
+        if is_machine(vote.judge):
+            machines = machines or vote.verdict.teaches
+        elif machines and is_held_out(vote.pairing_id):
+            found.add(vote.seq)
+    return frozenset(found)

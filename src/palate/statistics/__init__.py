@@ -8,7 +8,7 @@ from palate.statistics._agree import Agreement, JudgePair, Repeats
 from palate.statistics._promotion import Promotion, promotion
 from palate.statistics._segments import Segment, SegmentColumn
 from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
-from palate.statistics._style import StyleControl, StyleEffect, style_counts
+from palate.statistics._style import StyleBook, StyleControl, StyleEffect, style_counts
 from palate.statistics._trust import JudgeTrust, Oddity, Trust, study_trust
 from palate.statistics._values import Figure
 
@@ -25,6 +25,7 @@ __all__ = [
     "SegmentColumn",
     "SideBias",
     "Statistics",
+    "StyleBook",
     "StyleControl",
     "StyleEffect",
     "Trust",

@@ -197,7 +197,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """A question that a strategy chose: two candidates on one input, not yet shown to anybody."""
+    """A question that a strategy chose: two candidates on one input, not yet shown to anybody.
+
+    ``group`` names the raters that it is for; empty when it is for everybody.
+    """
 
     id: str
     input_id: str
@@ -205,6 +208,7 @@ class Pairing:
     second: str
     first_response: str
     second_response: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +270,12 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A verdict that is on disk; an event that is never rewritten."""
+    """A verdict that is on disk; an event that is never rewritten.
+
+    ``surplus`` says that its pairing had all the votes it wanted already: it came after its lease had ended,
+    or the vote of such a one had come before. ``planted`` is ``"gold"`` for a duel with a known answer and
+    ``"repeat"`` for one shown again with sides exchanged; such votes say something of the judge alone.
+    """
 
     seq: int
     duel_id: str
@@ -281,6 +290,8 @@ class Vote:
     guideline_version: str = ""
     reason: str | None = None
     comment: str | None = None
+    surplus: bool = False
+    planted: str = ""
 
 
 class Posterior(NamedTuple):

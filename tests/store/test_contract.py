@@ -7,7 +7,7 @@ import pytest
 
 from palate.store import Store, _sqlite, open_store
 from palate.store._engine import info_for
-from palate.testing import StoreContract
+from palate.testing import RaterContract, SimulatedClock, StoreContract
 
 
 class TestWal(StoreContract):
@@ -21,3 +21,9 @@ class TestRollbackJournal(StoreContract):
     def reopen(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Store]:
         monkeypatch.setattr(_sqlite, "info_for", lambda version: info_for((3, 40, 1)))
         return lambda: open_store(tmp_path / "study.db")
+
+
+class TestRaters(RaterContract):
+    @pytest.fixture
+    def at(self, tmp_path: Path) -> Callable[[SimulatedClock], Store]:
+        return lambda clock: open_store(tmp_path / "study.db", clock=clock)

@@ -155,11 +155,19 @@ def test_jsonl_is_the_whole_truth(store: Store, tmp_path: Path) -> None:
     assert header == {
         "type": "header",
         "format": "palate-events",
-        "schema": 1,
+        "schema": 2,
         "events": store.last_seq(),
     }
     events = [
-        StoredEvent(row["seq"], EventKind(row["kind"]), row["payload"], row["actor"], row["at"], row["hash"])
+        StoredEvent(
+            row["seq"],
+            EventKind(row["kind"]),
+            row["payload"],
+            row["actor"],
+            row["at"],
+            row["hash"],
+            row.get("comment"),
+        )
         for row in rest
         if row["type"] == "event"
     ]

@@ -1,6 +1,7 @@
 """The PostgreSQL store keeps the same contract, and is the same study as the file."""
 
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -21,7 +22,15 @@ from palate.store import EXPORT_FORMATS, Store, StudyState, _postgres, _schema, 
 from palate.store._events import chained, encode
 from palate.store._migrate import HEAD
 from palate.store._postgres_url import is_postgres, read_address
-from palate.testing import PostgresServer, StoreContract, ballot_on, fill_study, storm
+from palate.testing import (
+    PostgresServer,
+    RaterContract,
+    SimulatedClock,
+    StoreContract,
+    ballot_on,
+    fill_study,
+    storm,
+)
 from palate.types import Ballot, Response, Verdict
 
 pytestmark = pytest.mark.postgres
@@ -32,6 +41,12 @@ class TestContract(StoreContract):
     @pytest.fixture
     def reopen(self, study: str) -> Callable[[], Store]:
         return lambda: open_store(study)
+
+
+class TestRaters(RaterContract):
+    @pytest.fixture
+    def at(self, study: str) -> Callable[[SimulatedClock], Store]:
+        return lambda clock: open_store(study, clock=clock)
 
 
 def ticking() -> Callable[[], str]:
@@ -61,9 +76,13 @@ def script(store: Store) -> None:
     store.append("study_closed", {"reason": "done"})
 
 
-def test_the_same_script_gives_the_same_events_and_exports(study: str, tmp_path: Path) -> None:
+def test_the_same_script_gives_the_same_events_and_exports(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contents: list[dict[str, bytes]] = []
     for name, place in (("file", tmp_path / "study.db"), ("server", study)):
+        salts = count()
+        monkeypatch.setattr(secrets, "token_hex", lambda length, salts=salts: f"{next(salts):0{2 * length}x}")
         folder = tmp_path / name
         folder.mkdir()
         with open_store(place, clock=ticking()) as store:

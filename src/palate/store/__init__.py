@@ -10,8 +10,10 @@ from palate.store._columns import VERDICTS, VoteColumns
 from palate.store._comparisons import comparisons
 from palate.store._events import (
     EventKind,
+    GoldDuel,
     StoredEvent,
     candidates_payload,
+    gold_payload,
     inputs_payload,
     pairing_payload,
     utc_now,
@@ -20,7 +22,8 @@ from palate.store._export import EXPORT_FORMATS, ExportReport, export
 from palate.store._invitations import Invitation, Invitations, invitation_payload, secret_hash
 from palate.store._outline import StudyOutline
 from palate.store._postgres_url import is_postgres
-from palate.store._state import GrowthRound, ShownDuel, Stage, StudyState, guideline_version
+from palate.store._raters import RaterRules
+from palate.store._state import GrowthRound, Progress, ShownDuel, Stage, StudyState, guideline_version
 from palate.store._store import Store, open_store
 
 __all__ = [
@@ -29,9 +32,12 @@ __all__ = [
     "BeliefPoint",
     "EventKind",
     "ExportReport",
+    "GoldDuel",
     "GrowthRound",
     "Invitation",
     "Invitations",
+    "Progress",
+    "RaterRules",
     "ShownDuel",
     "Stage",
     "Store",
@@ -43,6 +49,7 @@ __all__ = [
     "candidates_payload",
     "comparisons",
     "export",
+    "gold_payload",
     "guideline_version",
     "inputs_payload",
     "invitation_payload",

@@ -47,6 +47,10 @@ class Batch:
         self.seq, self._hash = seq, link
         return StoredEvent(seq, kind, payload, actor, at, link)
 
+    def now(self) -> str:
+        """The store's clock."""
+        return self._clock()
+
     def together(self) -> AbstractContextManager[object]:
         """Within it, statements whose answers nobody waits for may travel to the database in one go."""
         return self._together(self.connection)

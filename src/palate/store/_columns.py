@@ -1,4 +1,4 @@
-"""The votes that count as columns of numbers: what statistics and counters need of a million votes.
+"""The votes that say something of candidates, as columns of numbers: what a million votes take to count.
 
 A vote is 33 bytes here instead of some hundred in :class:`palate.store.StudyState`. Columns are read from the
 projections, follow the store vote by vote, and are a function of the events alone:
@@ -51,7 +51,7 @@ _ROW = np.dtype(
 )
 _NAMES = ("candidates", "answers", "inputs", "judges")
 _CODE = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
-_FORMAT = 1
+_FORMAT = 2
 _SLICE = 2000
 # Reading so many votes from the tables takes a quarter of a second: the longest that a start waits for it.
 _WRITTEN_EVERY = 10_000
@@ -68,6 +68,7 @@ _VOTES = (
         tables.pairing.c.input_id,
         tables.vote.c.judge,
         tables.vote.c.verdict,
+        tables.duel.c.planted,
     )
     .join(tables.duel, tables.duel.c.id == tables.vote.c.duel_id)
     .join(tables.pairing, tables.pairing.c.id == tables.duel.c.pairing_id)
@@ -80,6 +81,11 @@ _UNDONE = (
     select(tables.event.c.payload)
     .where(tables.event.c.seq > bindparam("after"), tables.event.c.seq <= bindparam("upto"))
     .where(tables.event.c.kind == EventKind.UNDONE.value)
+)
+_DROPPED = select(tables.rater.c.id).where(
+    tables.rater.c.removed == "drop",
+    tables.rater.c.seq > bindparam("after"),
+    tables.rater.c.seq <= bindparam("upto"),
 )
 _LINK = select(tables.event.c.hash).where(tables.event.c.seq == bindparam("seq"))
 
@@ -133,7 +139,7 @@ def _rows_of(state: StudyState) -> Iterable[tuple[Any, ...]]:
         answers = pairing.first_response, pairing.second_response
         swapped = state.duels[vote.duel_id].swapped
         about = pairing.input_id, vote.judge, vote.verdict.value
-        yield (vote.seq, pairing.first, pairing.second, *answers, swapped, *about)
+        yield (vote.seq, pairing.first, pairing.second, *answers, swapped, *about, "")
 
 
 class _Coded:
@@ -142,6 +148,7 @@ class _Coded:
     def __init__(self) -> None:
         self.names: dict[str, dict[str, int]] = {name: {} for name in _NAMES}
         self.counts: Counter[tuple[str, Verdict]] = Counter()
+        self.planted: dict[int, str] = {}
         self._buffer_M: NDArray[np.void] = np.zeros(0, _ROW)
         self._used = 0
 
@@ -159,7 +166,10 @@ class _Coded:
     def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
         candidates, answers, inputs, judges = (self.names[name] for name in _NAMES)
         coded: list[tuple[int, ...]] = []
-        for seq, first, second, first_answer, second_answer, swapped, input_id, judge, verdict in rows:
+        for seq, first, second, first_answer, second_answer, swapped, about, judge, verdict, planted in rows:
+            if planted:
+                self.planted[seq] = judge
+                continue
             one = (
                 candidates.setdefault(first, len(candidates)),
                 answers.setdefault(first_answer, len(answers)),
@@ -169,7 +179,7 @@ class _Coded:
                 answers.setdefault(second_answer, len(answers)),
             )
             (left, left_answer), (right, right_answer) = (two, one) if swapped else (one, two)
-            place, who = inputs.setdefault(input_id, len(inputs)), judges.setdefault(judge, len(judges))
+            place, who = inputs.setdefault(about, len(inputs)), judges.setdefault(judge, len(judges))
             coded.append((seq, left, right, left_answer, right_answer, place, who, _CODE[verdict]))
             self.counts[judge, Verdict(verdict)] += 1
         self.extend(np.array(coded, _ROW))
@@ -194,7 +204,17 @@ class _Coded:
 
     def take_out(self, seqs: Sequence[int]) -> None:
         """Let votes go that were undone."""
-        kept_M = ~np.isin(self.table_M["seq"], np.array(seqs, np.int64))
+        for seq in seqs:
+            self.planted.pop(seq, None)
+        self._keep(~np.isin(self.table_M["seq"], np.array(seqs, np.int64)))
+
+    def take_out_judge(self, judge: str) -> None:
+        """Let the votes of somebody go whose votes were dropped."""
+        self.planted = {seq: who for seq, who in self.planted.items() if who != judge}
+        place = self.names["judges"].get(judge, -1)
+        self._keep(self.table_M["judge"] != place)
+
+    def _keep(self, kept_M: NDArray[np.bool_]) -> None:
         judges = list(self.names["judges"])
         for row in self.table_M[~kept_M]:
             self.counts[judges[row["judge"]], VERDICTS[row["verdict"]]] -= 1
@@ -234,6 +254,11 @@ class ColumnReader:
         """How many votes count, by judge and verdict."""
         return self._coded.counts
 
+    @property
+    def checks(self) -> Counter[str]:
+        """How many votes there are on planted duels, by judge."""
+        return Counter(self._coded.planted.values())
+
     def columns(self) -> VoteColumns:
         """The votes up to the last :meth:`follow`."""
         return self._coded.columns()
@@ -260,10 +285,13 @@ class ColumnReader:
             whole = len(rows) < self._part
             span["upto"] = last if whole else rows[-1].seq
             undone = [decode(text)["vote_seq"] for text in connection.execute(_UNDONE, span).scalars()]
+            dropped = connection.execute(_DROPPED, span).scalars().all()
         before = [seq for seq in undone if seq <= self.seq]
         if before:
             self._coded.take_out(before)
         self._coded.add(tuple(row) for row in rows)
+        for judge in dropped:
+            self._coded.take_out_judge(judge)
         self.seq = span["upto"]
         return not whole
 
@@ -294,6 +322,7 @@ def _write(path: Path, seq: int, link: str, coded: _Coded) -> None:
         "seq": seq,
         "hash": link,
         "check": zlib.crc32(body),
+        "planted": list(coded.planted.items()),
         "names": {name: list(coded.names[name]) for name in _NAMES},
     }
     line = json.dumps(head).encode()
@@ -323,6 +352,7 @@ def _read(path: Path) -> tuple[int, str, _Coded] | None:
         return None
     coded = _Coded()
     coded.names = {name: {text: place for place, text in enumerate(head["names"][name])} for name in _NAMES}
+    coded.planted = dict(map(tuple, head["planted"]))
     coded.extend(np.frombuffer(body, _ROW))
     coded.recount()
     return head["seq"], head["hash"], coded

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from palate.errors import InputError, StoreError, nearest
 from palate.types import Candidate, Input, Json, Lineage, Pairing
 
 __all__ = [
     "EventKind",
+    "GoldDuel",
     "StoredEvent",
     "candidate_json",
     "candidate_of",
@@ -27,6 +28,8 @@ __all__ = [
     "check_payload",
     "decode",
     "encode",
+    "gold_of",
+    "gold_payload",
     "input_json",
     "input_of",
     "inputs_payload",
@@ -53,6 +56,12 @@ class EventKind(StrEnum):
     STUDY_REOPENED = "study_reopened"
     GROWTH_STARTED = "growth_started"
     GROWTH_ENDED = "growth_ended"
+    LEASE_EXPIRED = "lease_expired"
+    LEASE_RENEWED = "lease_renewed"
+    PAIRING_EXTENDED = "pairing_extended"
+    GOLD_ADDED = "gold_added"
+    RATER_JOINED = "rater_joined"
+    RATER_REMOVED = "rater_removed"
     INVITED = "invited"
     INVITATION_USED = "invitation_used"
     INVITATION_REVOKED = "invitation_revoked"
@@ -74,6 +83,12 @@ _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
     EventKind.STUDY_REOPENED: ("reason",),
     EventKind.GROWTH_STARTED: ("round", "proposer", "wanted", "asking", "exploring"),
     EventKind.GROWTH_ENDED: ("round", "made", "refused", "remark"),
+    EventKind.LEASE_EXPIRED: ("duel_id",),
+    EventKind.LEASE_RENEWED: ("duel_id", "until"),
+    EventKind.PAIRING_EXTENDED: ("id",),
+    EventKind.GOLD_ADDED: ("gold",),
+    EventKind.RATER_JOINED: ("rater", "group"),
+    EventKind.RATER_REMOVED: ("rater", "votes"),
     EventKind.INVITED: ("id", "role", "rater", "group", "secret", "expires", "uses"),
     EventKind.INVITATION_USED: ("id", "session"),
     EventKind.INVITATION_REVOKED: ("id",),
@@ -95,6 +110,7 @@ class StoredEvent:
         actor: Who did it: a judge's name, or ``"palate"``.
         at: Wall-clock time, ISO 8601 in UTC; never used for ordering.
         hash: Link of the chain, 64 hexadecimal digits.
+        comment: The words of a vote's comment, which lie beside the chain so that they can be erased.
     """
 
     seq: int
@@ -103,6 +119,7 @@ class StoredEvent:
     actor: str
     at: str
     hash: str
+    comment: str | None = None
 
 
 def utc_now() -> str:
@@ -215,9 +232,42 @@ def candidates_payload(candidates: Sequence[Candidate]) -> dict[str, Json]:
 
 def pairing_payload(pairing: Pairing) -> dict[str, Json]:
     """Payload of :attr:`EventKind.PAIRING_OPENED`."""
-    return {name: getattr(pairing, name) for name in _REQUIRED[EventKind.PAIRING_OPENED]}
+    payload: dict[str, Json] = {name: getattr(pairing, name) for name in _REQUIRED[EventKind.PAIRING_OPENED]}
+    return {**payload, "group": pairing.group} if pairing.group else payload
 
 
 def pairing_of(record: Mapping[str, Any]) -> Pairing:
     """The pairing that :func:`pairing_payload` wrote."""
-    return Pairing(**{name: record[name] for name in _REQUIRED[EventKind.PAIRING_OPENED]})
+    names = _REQUIRED[EventKind.PAIRING_OPENED]
+    return Pairing(*(record[name] for name in names), group=record.get("group", ""))
+
+
+class GoldDuel(NamedTuple):
+    """Two answers of which one is known to be better, planted to see how attentive a rater is.
+
+    Args:
+        id: Stable within a study.
+        input: What both reply to.
+        better: Hash of the better response.
+        worse: Hash of the other.
+    """
+
+    id: str
+    input: Input
+    better: str
+    worse: str
+
+
+def gold_payload(duels: Sequence[GoldDuel]) -> dict[str, Json]:
+    """Payload of :attr:`EventKind.GOLD_ADDED`."""
+    return {
+        "gold": [
+            {"id": duel.id, "input": duel.input.text, "better": duel.better, "worse": duel.worse}
+            for duel in duels
+        ]
+    }
+
+
+def gold_of(record: Mapping[str, Any]) -> GoldDuel:
+    """One of the duels that :func:`gold_payload` wrote."""
+    return GoldDuel(record["id"], Input(record["id"], record["input"]), record["better"], record["worse"])

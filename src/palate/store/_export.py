@@ -30,7 +30,7 @@ __all__ = ["EXPORT_FORMATS", "EXPORT_SCHEMA", "ExportReport", "export"]
 
 EXPORT_FORMATS = ("trl", "trl-conversational", "openai-dpo", "arena", "jsonl", "csv", "hf")
 # Raised whenever a reader of an earlier export could be misled.
-EXPORT_SCHEMA = 1
+EXPORT_SCHEMA = 2
 
 Ties = Literal["drop", "both"]
 
@@ -45,13 +45,14 @@ class ExportReport:
         schema: Version of the format.
         seq: The last event that was taken into account.
         rows: Rows written (lines of events for ``jsonl``).
-        votes: Votes that count, of every verdict.
+        votes: Votes that count, of every verdict, those on planted duels left out.
         ties: How many of them are ties.
         ties_as: What became of the ties: ``"drop"``, ``"both"`` or ``"kept"``.
         both_bad: How many say that both were bad.
         skipped: How many say nothing (skips and failures).
         identical: Wins and ties left out because both answers had the same text.
         sha256: Hash of the file; of the data file for ``hf``.
+        planted: Votes on gold duels and repeats; only ``csv`` and ``jsonl`` hold them, marked.
     """
 
     path: Path
@@ -66,13 +67,14 @@ class ExportReport:
     skipped: int
     identical: int
     sha256: str
+    planted: int = 0
 
     def __str__(self) -> str:
         """One line for people; also the comment of the sidecar."""
         return (
             f"palate export {self.format} schema {self.schema}: {self.rows} rows from {self.votes} votes "
             f"up to event {self.seq}; {self.ties} ties ({self.ties_as}), {self.both_bad} both bad, "
-            f"{self.skipped} skipped, {self.identical} with identical answers"
+            f"{self.skipped} skipped, {self.identical} with identical answers, {self.planted} planted"
         )
 
 
@@ -156,7 +158,7 @@ class _Export:
         for vote in self._votes:
             found = list(preferences(vote, both=self._both))
             decided = (Verdict.LEFT, Verdict.RIGHT, Verdict.TIE)
-            self._identical += vote.left == vote.right and vote.verdict in decided
+            self._identical += vote.left == vote.right and vote.verdict in decided and not vote.planted
             self._rows += len(found)
             yield from found
 
@@ -186,6 +188,8 @@ class _Export:
         for event in self._store.events(limit=self._seq):
             yield from self._response_lines(event, told)
             self._rows += 1
+            # A comment's words lie beside the payload, as in the store: the chain does not cover them.
+            beside = {} if event.comment is None else {"comment": event.comment}
             yield _line(
                 {
                     "type": "event",
@@ -195,6 +199,7 @@ class _Export:
                     "actor": event.actor,
                     "payload": event.payload,
                     "hash": event.hash,
+                    **beside,
                 }
             )
         for _ in self._votes:
@@ -202,9 +207,7 @@ class _Export:
             pass
 
     def _response_lines(self, event: StoredEvent, told: set[str]) -> Iterator[bytes]:
-        if event.kind is not EventKind.PAIRING_OPENED:
-            return
-        fresh = {event.payload["first_response"], event.payload["second_response"]} - told
+        fresh = _shown_first(event) - told
         if not fresh:
             return
         told |= fresh
@@ -231,7 +234,8 @@ class _Export:
             f"{report.rows} rows from {report.votes} votes up to event {report.seq} "
             f"(schema {report.schema}).\n\n"
             f"- ties: {report.ties} ({report.ties_as})\n- both bad: {report.both_bad}, left out\n"
-            f"- skipped: {report.skipped}, left out\n- identical answers: {report.identical}, left out\n\n"
+            f"- skipped: {report.skipped}, left out\n- identical answers: {report.identical}, left out\n"
+            f"- planted duels: {report.planted}, left out\n\n"
             "`prompt` is the input that both answers reply to; `chosen` and `rejected` are the answers. "
             "`chosen_candidate` and `rejected_candidate` name the prompts that led to them.\n"
         )
@@ -252,6 +256,7 @@ class _Export:
             skipped=counts[Verdict.SKIP] + counts[Verdict.FAILED],
             identical=self._identical,
             sha256=sha256,
+            planted=self._votes.planted,
         )
 
 
@@ -260,6 +265,15 @@ _PREFERENCE_ROWS: Mapping[str, Callable[[Preference], dict[str, Any]]] = {
     "trl-conversational": conversational_row,
     "openai-dpo": openai_row,
 }
+
+
+def _shown_first(event: StoredEvent) -> set[str]:
+    """The texts that an event names for the first time."""
+    if event.kind is EventKind.PAIRING_OPENED:
+        return {event.payload["first_response"], event.payload["second_response"]}
+    if event.kind is EventKind.GOLD_ADDED:
+        return {gold[name] for gold in event.payload["gold"] for name in ("better", "worse")}
+    return set()
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

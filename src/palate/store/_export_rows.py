@@ -44,6 +44,8 @@ CSV_COLUMNS = (
     "guideline_version",
     "reason",
     "comment",
+    "planted",
+    "surplus",
 )
 
 _WINNERS = {
@@ -78,9 +80,10 @@ def preferences(vote: ShownVote, *, both: bool) -> Iterator[Preference]:
     """The preferences in one vote.
 
     A win gives one. A tie gives none, or one each way with ``both``. "Both bad", a skip and two answers with
-    the same text give none: there is nothing in them that a model should say more often.
+    the same text give none: there is nothing in them that a model should say more often. Nor do planted
+    duels: what they teach is known, or has been counted.
     """
-    if vote.left == vote.right:
+    if vote.left == vote.right or vote.planted:
         return
     prompt, left, right = clean(vote.input.text), clean(vote.left), clean(vote.right)
     leftwards = Preference(prompt, left, right, vote.left_candidate, vote.right_candidate)
@@ -120,9 +123,9 @@ def openai_row(preference: Preference) -> dict[str, Any]:
 
 
 def arena_row(vote: ShownVote) -> dict[str, Any] | None:
-    """The format of arenas; ``None`` for a vote that says nothing (a skip, a failure)."""
+    """The format of arenas; ``None`` for a vote that says nothing of the two (a skip, a planted duel)."""
     winner = _WINNERS.get(vote.verdict)
-    if winner is None:
+    if winner is None or vote.planted:
         return None
     asked = _message("user", clean(vote.input.text))
     return {
@@ -159,6 +162,8 @@ def csv_line(vote: ShownVote) -> str:
             vote.guideline_version,
             vote.reason or "",
             vote.comment or "",
+            vote.planted,
+            "1" if vote.surplus else "",
         ]
     )
 

@@ -34,6 +34,9 @@ _SLICE_OF_VOTES = (
         tables.vote.c.verdict,
         tables.vote.c.duel_id,
         tables.vote.c.judge,
+        tables.vote.c.surplus,
+        tables.duel.c.planted,
+        tables.comment.c.words,
         tables.event.c.at,
         tables.event.c.payload,
         tables.duel.c.swapped,
@@ -47,6 +50,7 @@ _SLICE_OF_VOTES = (
     .join(tables.event, tables.event.c.seq == tables.vote.c.seq)
     .join(tables.duel, tables.duel.c.id == tables.vote.c.duel_id)
     .join(tables.pairing, tables.pairing.c.id == tables.duel.c.pairing_id)
+    .outerjoin(tables.comment, tables.comment.c.seq == tables.vote.c.seq)
     .where(tables.vote.c.seq > bindparam("after"), tables.vote.c.seq <= bindparam("upto"))
     .where(or_(tables.vote.c.undone == 0, tables.vote.c.undone > bindparam("upto")))
     .order_by(tables.vote.c.seq)
@@ -54,8 +58,17 @@ _SLICE_OF_VOTES = (
 )
 
 
+_DROPPED = select(tables.rater.c.id).where(
+    tables.rater.c.removed == "drop", tables.rater.c.seq <= bindparam("upto")
+)
+
+
 class ShownVote(NamedTuple):
-    """A vote with everything that was on the screen."""
+    """A vote with everything that was on the screen.
+
+    ``planted`` is ``"gold"`` or ``"repeat"`` for a vote that says something of its judge alone; ``surplus``
+    that its pairing had all the votes it wanted.
+    """
 
     seq: int
     at: str
@@ -71,6 +84,8 @@ class ShownVote(NamedTuple):
     guideline_version: str
     reason: str | None
     comment: str | None
+    planted: str = ""
+    surplus: bool = False
 
 
 class Votes:
@@ -83,11 +98,13 @@ class Votes:
         pictures: Whether a picture may be told by its size; a study of pictures is refused otherwise.
 
     Attributes:
-        counts: How many votes of each verdict went by.
+        counts: How many votes of each verdict went by, those on planted duels left out.
+        planted: How many votes on planted duels went by.
     """
 
     def __init__(self, store: Store, upto: int, *, names: bool, pictures: bool = False) -> None:
         self.counts: Counter[Verdict] = Counter()
+        self.planted = 0
         self._store = store
         self._upto = upto
         self._names = names
@@ -96,6 +113,7 @@ class Votes:
         self._texts: dict[str, str] = {}
         with store.reading() as connection:
             self._inputs, _ = read_inputs(connection, 0)
+            self._dropped = set(connection.execute(_DROPPED, {"upto": upto}).scalars())
 
     def __iter__(self) -> Iterator[ShownVote]:
         after = 0
@@ -107,8 +125,13 @@ class Votes:
                 wanted = {row.first_response for row in rows} | {row.second_response for row in rows}
                 self._remember(connection, wanted - self._texts.keys())
             for row in rows:
+                if row.judge in self._dropped:
+                    continue
                 vote = self._vote(row)
-                self.counts[vote.verdict] += 1
+                if vote.planted:
+                    self.planted += 1
+                else:
+                    self.counts[vote.verdict] += 1
                 yield vote
             if len(rows) < _SLICE:
                 return
@@ -158,5 +181,7 @@ class Votes:
             seconds=said["seconds"],
             guideline_version=row.guideline_version,
             reason=said["reason"],
-            comment=said["comment"],
+            comment=said["comment"] if row.words is None else row.words.decode("utf-8", "surrogatepass"),
+            planted=row.planted,
+            surplus=bool(row.surplus),
         )

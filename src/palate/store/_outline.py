@@ -19,7 +19,17 @@ from palate.types import Pairing, Verdict, Vote
 
 __all__ = ["OutlineSource", "StudyOutline", "read_setup"]
 
-_LEFT_OUT = frozenset((EventKind.PAIRING_OPENED, EventKind.DUEL_SHOWN, EventKind.VOTED, EventKind.UNDONE))
+_LEFT_OUT = frozenset(
+    (
+        EventKind.PAIRING_OPENED,
+        EventKind.PAIRING_EXTENDED,
+        EventKind.DUEL_SHOWN,
+        EventKind.LEASE_EXPIRED,
+        EventKind.LEASE_RENEWED,
+        EventKind.VOTED,
+        EventKind.UNDONE,
+    )
+)
 # Kinds one by one and the index's own condition: only so is the index taken, and not every event read.
 _SETUP = (
     select(tables.event)
@@ -38,6 +48,10 @@ class OutlineSource(Protocol):
 
     def tally(self) -> Mapping[tuple[str, Verdict], int]:
         """How many votes count, by judge and verdict."""
+        ...
+
+    def checked_by(self, judge: str) -> int:
+        """How many votes a judge gave on planted duels."""
         ...
 
     def last_voted(self, judge: str) -> str | None:
@@ -80,8 +94,9 @@ class StudyOutline(StudyState):
         return Counter({cast("Stage", stage): n for stage, n in self._source.count_pairings().items()})
 
     def given_by(self, judge: str) -> tuple[int, str | None]:
-        """How many votes of a judge count, and the duel of the last one."""
+        """How many votes a judge has given, on planted duels too, and the duel of the last one."""
         given = sum(count for (who, _), count in self._source.tally().items() if who == judge)
+        given += self._source.checked_by(judge)
         return given, self._source.last_voted(judge) if given else None
 
     def follow(self, store: object = None) -> int:

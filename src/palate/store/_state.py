@@ -8,16 +8,24 @@ no clock, no table, no file.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 from palate.errors import StoreError
-from palate.store._events import EventKind, StoredEvent, candidate_of, input_of, pairing_of
+from palate.store._events import (
+    EventKind,
+    GoldDuel,
+    StoredEvent,
+    candidate_of,
+    gold_of,
+    input_of,
+    pairing_of,
+)
 from palate.store._invitations import ACCESS, Invitations
+from palate.store._raters import GOLD, RaterRules, Stage, rater_rules, stage_of
 from palate.types import Candidate, Input, Pairing, Verdict, Vote, digest
 
-__all__ = ["EventSource", "GrowthRound", "ShownDuel", "Stage", "StudyState", "guideline_version"]
-
-Stage = Literal["ready", "shown", "voted", "withdrawn"]
+__all__ = ["EventSource", "GrowthRound", "Progress", "ShownDuel", "Stage", "StudyState", "guideline_version"]
 
 
 class EventSource(Protocol):
@@ -55,7 +63,11 @@ class GrowthRound(NamedTuple):
 
 
 class ShownDuel(NamedTuple):
-    """An assignment of a pairing to a judge, without the texts."""
+    """An assignment of a pairing to a judge, without the texts.
+
+    ``until`` is the end of its lease. ``planted`` is ``"gold"``, ``"repeat"`` or empty; ``pairing_id`` of a
+    gold duel names one of :attr:`StudyState.gold`.
+    """
 
     id: str
     seq: int
@@ -63,6 +75,29 @@ class ShownDuel(NamedTuple):
     judge: str
     swapped: bool
     guideline_version: str
+    until: str = ""
+    planted: str = ""
+
+
+class Progress(NamedTuple):
+    """How far a pairing has come.
+
+    Args:
+        wanted: Votes that it wants, each of another judge.
+        given: Votes that count towards them.
+        held: Votes that are awaited from judges whose lease stands.
+        judges: Everybody who was shown it.
+    """
+
+    wanted: int
+    given: int = 0
+    held: int = 0
+    judges: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> Stage:
+        """That in a word."""
+        return stage_of(self.wanted, self.given, self.held)
 
 
 def guideline_version(guidelines: str) -> str:
@@ -85,6 +120,10 @@ class StudyState:
         made: All of them, the withdrawn too, by id in the order they were added.
         pairings: Everything a strategy ever asked for, by id.
         duels: Everything that was ever shown, by id.
+        gold: Duels with a known answer, by id.
+        rules: The rules for many raters.
+        raters: Who joined by invitation: their groups by pseudonym.
+        removed: Raters that were removed: ``"keep"`` or ``"drop"``, what became of their votes.
         failures: ``(candidate, input)`` → why there is no response.
         growth: The rounds of growth, by number.
         closed: Why the person stopped the study, or ``None`` while it runs.
@@ -108,9 +147,16 @@ class StudyState:
         self.growth: dict[int, GrowthRound] = {}
         self.closed: str | None = None
         self.invitations = Invitations()
-        self._stages: dict[str, Stage] = {}
+        self.gold: dict[str, GoldDuel] = {}
+        self.rules = RaterRules()
+        self.raters: dict[str, str] = {}
+        self.removed: dict[str, str] = {}
+        self._progress: dict[str, Progress] = {}
         self._waiting: dict[str, Pairing] = {}
+        self._expired: set[str] = set()
         self._votes: dict[int, Vote] = {}
+        self._checks: dict[int, Vote] = {}
+        self._dropped: dict[int, Vote] = {}
         self._vote_of: dict[str, int] = {}
         self._given: dict[str, list[int]] = {}
         self.taught = 0
@@ -125,12 +171,24 @@ class StudyState:
 
     @property
     def votes(self) -> list[Vote]:
-        """The votes that count (not undone), in order."""
+        """The votes that say something of candidates (not undone, not planted, not dropped), in order."""
         return list(self._votes.values())
 
     @property
+    def checks(self) -> list[Vote]:
+        """The votes on planted duels, in order: they say something of judges alone."""
+        return list(self._checks.values())
+
+    @property
+    def all_votes(self) -> list[Vote]:
+        """Both, in order: what a judge has given, as the judge knows it."""
+        if not self._checks:
+            return self.votes
+        return [vote for _, vote in sorted({**self._votes, **self._checks}.items())]
+
+    @property
     def pending(self) -> list[Pairing]:
-        """Pairings that wait for a vote, in order: what a strategy should not ask again."""
+        """Pairings that wait for votes, in order: what a strategy should not ask again."""
         return list(self._waiting.values())
 
     @property
@@ -147,21 +205,32 @@ class StudyState:
     @property
     def stages(self) -> Counter[Stage]:
         """How many pairings have come how far."""
-        return Counter(self._stages.values())
+        return Counter(each.stage for each in self._progress.values())
 
     def given_by(self, judge: str) -> tuple[int, str | None]:
-        """How many votes of a judge count, and the duel of the last one."""
+        """How many votes a judge has given, on planted duels too, and the duel of the last one."""
         given = self._given.get(judge, ())
-        return len(given), self._votes[given[-1]].duel_id if given else None
+        last = (self._votes.get(given[-1]) or self._checks[given[-1]]) if given else None
+        return len(given), None if last is None else last.duel_id
 
     def stage(self, pairing_id: str) -> Stage:
         """How far a pairing has come."""
-        return self._stages[pairing_id]
+        return self._progress[pairing_id].stage
+
+    def progress(self, pairing_id: str) -> Progress:
+        """The votes that a pairing wants, has and awaits."""
+        return self._progress[pairing_id]
+
+    def expired(self, duel_id: str) -> bool:
+        """Whether somebody else may have the place of a duel that has no vote."""
+        return duel_id in self._expired
 
     def vote_on(self, duel_id: str) -> Vote | None:
         """The vote that counts on a duel, or ``None`` while it is open."""
         seq = self._vote_of.get(duel_id)
-        return None if seq is None else self._votes[seq]
+        if seq is None:
+            return None
+        return self._votes.get(seq) or self._checks.get(seq) or self._dropped[seq]
 
     def apply(self, event: StoredEvent) -> None:
         """Move on by one event.
@@ -205,6 +274,7 @@ class StudyState:
         self.settings = event.payload["settings"]
         self.guidelines = event.payload["guidelines"]
         self.guideline_version = guideline_version(self.guidelines)
+        self.rules = rater_rules(self.settings)
 
     def _add_inputs(self, event: StoredEvent) -> None:
         for record in event.payload["inputs"]:
@@ -220,14 +290,30 @@ class StudyState:
         gone = event.payload["id"]
         self.withdrawn[gone] = self.candidates.pop(gone)
         for pairing in self.pending:
-            if gone in (pairing.first, pairing.second) and self._stages[pairing.id] == "ready":
-                self._stages[pairing.id] = "withdrawn"
-                del self._waiting[pairing.id]
+            so_far = self._progress[pairing.id]
+            if gone in (pairing.first, pairing.second) and so_far.stage == "ready":
+                self._move(pairing.id, so_far._replace(wanted=so_far.given + so_far.held))
 
     def _open_pairing(self, event: StoredEvent) -> None:
         pairing = pairing_of(event.payload)
-        self.pairings[pairing.id] = self._waiting[pairing.id] = pairing
-        self._stages[pairing.id] = "ready"
+        self.pairings[pairing.id] = pairing
+        self._move(pairing.id, Progress(self.rules.overlap))
+
+    def _extend(self, event: StoredEvent) -> None:
+        so_far = self._progress[event.payload["id"]]
+        self._move(event.payload["id"], so_far._replace(wanted=so_far.wanted + 1))
+
+    def _move(self, pairing_id: str, now: Progress) -> None:
+        self._progress[pairing_id] = now
+        if now.given < now.wanted:
+            self._waiting.setdefault(pairing_id, self.pairings[pairing_id])
+        else:
+            self._waiting.pop(pairing_id, None)
+
+    def _hold(self, duel: ShownDuel, by: int) -> None:
+        if not duel.planted:
+            so_far = self._progress[duel.pairing_id]
+            self._move(duel.pairing_id, so_far._replace(held=so_far.held + by))
 
     def _show(self, event: StoredEvent) -> None:
         record = event.payload
@@ -238,20 +324,57 @@ class StudyState:
             record["judge"],
             bool(record["swapped"]),
             record["guideline_version"],
+            record.get("until", ""),
+            record.get("planted", ""),
         )
-        self._stages[self.pairings[duel.pairing_id].id] = "shown"
         self.duels[duel.id] = duel
+        if not duel.planted:
+            so_far = self._progress[duel.pairing_id]
+            now = so_far._replace(held=so_far.held + 1, judges=(*so_far.judges, duel.judge))
+            self._move(duel.pairing_id, now)
+        elif duel.planted == GOLD:
+            self.gold[duel.pairing_id]
+
+    def _let_go(self, event: StoredEvent) -> None:
+        duel = self.duels[event.payload["duel_id"]]
+        self._expired.add(duel.id)
+        self._hold(duel, -1)
+
+    def _renew(self, event: StoredEvent) -> None:
+        duel = self.duels[event.payload["duel_id"]]._replace(until=event.payload["until"])
+        self.duels[duel.id] = duel
+        self._expired.remove(duel.id)
+        self._hold(duel, 1)
+
+    def _count(self, duel: ShownDuel) -> bool:
+        """Enter a vote into the progress of its pairing; returns whether it was more than was wanted."""
+        late = duel.id in self._expired
+        self._expired.discard(duel.id)
+        if duel.planted:
+            return False
+        so_far = self._progress[duel.pairing_id]
+        surplus = so_far.given >= so_far.wanted
+        self._move(
+            duel.pairing_id,
+            so_far._replace(given=so_far.given + (not surplus), held=so_far.held - (not late)),
+        )
+        return surplus
 
     def _vote(self, event: StoredEvent) -> None:
         record = event.payload
         duel = self.duels[record["duel_id"]]
-        pairing = self.pairings[duel.pairing_id]
-        left, right = (pairing.second, pairing.first) if duel.swapped else (pairing.first, pairing.second)
-        self._votes[event.seq] = Vote(
+        if duel.planted == GOLD:
+            input_id, first, second = self.gold[duel.pairing_id].input.id, "better", "worse"
+        else:
+            pairing = self.pairings[duel.pairing_id]
+            input_id, first, second = pairing.input_id, pairing.first, pairing.second
+        left, right = (second, first) if duel.swapped else (first, second)
+        votes = self._checks if duel.planted else self._votes
+        votes[event.seq] = Vote(
             seq=event.seq,
             duel_id=duel.id,
-            pairing_id=pairing.id,
-            input_id=pairing.input_id,
+            pairing_id=duel.pairing_id,
+            input_id=input_id,
             left_candidate=left,
             right_candidate=right,
             verdict=Verdict(record["verdict"]),
@@ -260,21 +383,49 @@ class StudyState:
             seconds=record["seconds"],
             guideline_version=duel.guideline_version,
             reason=record["reason"],
-            comment=record["comment"],
+            comment=event.comment if event.comment is not None else record["comment"],
+            surplus=self._count(duel),
+            planted=duel.planted,
         )
         self._vote_of[duel.id] = event.seq
         self._given.setdefault(duel.judge, []).append(event.seq)
-        self.taught += self._votes[event.seq].verdict.teaches
-        self._stages[pairing.id] = "voted"
-        del self._waiting[pairing.id]
+        self.taught += votes[event.seq].verdict.teaches and not duel.planted
 
     def _undo(self, event: StoredEvent) -> None:
-        vote = self._votes.pop(event.payload["vote_seq"])
+        seq = event.payload["vote_seq"]
+        vote = self._checks.pop(seq) if seq in self._checks else self._votes.pop(seq)
         del self._vote_of[vote.duel_id]
-        self._given[vote.judge].remove(vote.seq)
-        self.taught -= vote.verdict.teaches
-        self._stages[vote.pairing_id] = "shown"
-        self._waiting[vote.pairing_id] = self.pairings[vote.pairing_id]
+        self._given[vote.judge].remove(seq)
+        self.taught -= vote.verdict.teaches and not vote.planted
+        duel = self.duels[vote.duel_id]
+        self.duels[duel.id] = duel._replace(until=event.payload.get("until", duel.until))
+        if not vote.planted:
+            so_far = self._progress[vote.pairing_id]
+            now = so_far._replace(given=so_far.given - (not vote.surplus), held=so_far.held + 1)
+            self._move(vote.pairing_id, now)
+
+    def _add_gold(self, event: StoredEvent) -> None:
+        for record in event.payload["gold"]:
+            duel = gold_of(record)
+            self.gold.setdefault(duel.id, duel)
+
+    def _join(self, event: StoredEvent) -> None:
+        self.raters[event.payload["rater"]] = event.payload["group"]
+
+    def _remove(self, event: StoredEvent) -> None:
+        gone, what = event.payload["rater"], event.payload["votes"]
+        self.raters.pop(gone, None)
+        self.removed[gone] = what
+        for votes in (self._votes, self._checks):
+            for seq, vote in [(seq, vote) for seq, vote in votes.items() if vote.judge == gone]:
+                silent = replace(vote, comment=None)
+                if what == "drop":
+                    del votes[seq]
+                    self._given[gone].remove(seq)
+                    self.taught -= vote.verdict.teaches and not vote.planted
+                    self._dropped[seq] = silent
+                else:
+                    votes[seq] = silent
 
     def _fail(self, event: StoredEvent) -> None:
         record = event.payload
@@ -323,5 +474,11 @@ class StudyState:
             EventKind.STUDY_REOPENED: self._reopen,
             EventKind.GROWTH_STARTED: self._start_growth,
             EventKind.GROWTH_ENDED: self._end_growth,
+            EventKind.LEASE_EXPIRED: self._let_go,
+            EventKind.LEASE_RENEWED: self._renew,
+            EventKind.PAIRING_EXTENDED: self._extend,
+            EventKind.GOLD_ADDED: self._add_gold,
+            EventKind.RATER_JOINED: self._join,
+            EventKind.RATER_REMOVED: self._remove,
             **dict.fromkeys(ACCESS, self.invitations.apply),
         }

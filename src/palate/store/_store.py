@@ -5,7 +5,7 @@ The contract, which ``palate.testing.StoreContract`` checks on any implementatio
 1. An acknowledged vote is there after any crash, once. One that was not acknowledged is there at most once.
 2. A judge's key never yields two votes, in any process, for ever.
 3. The stored verdict is the one the judge saw: the side is drawn and stored before a duel is shown.
-4. Undo is an event; nothing is deleted.
+4. Undo is an event; nothing is deleted but what people ask to have erased, and that is in no event.
 5. Readers see a prefix of the order of events.
 6. :class:`palate.store.StudyState` is a pure function of that prefix.
 """
@@ -25,6 +25,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from palate.errors import InputError, NotFoundError, StoreError
 from palate.store import _schema as tables
 from palate.store._append import append_events, read_inputs
+from palate.store._assign import assign
 from palate.store._backend import Backend, StoreInfo
 from palate.store._batch import Batch, last_link
 from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, save_belief
@@ -37,10 +38,11 @@ from palate.store._content import (
     save_response,
 )
 from palate.store._copy import copy_rows
-from palate.store._duels import assign, count_ready, count_stages, load_duels, one_row, open_rows
+from palate.store._duels import count_ready, count_stages, load_duels, one_row, open_rows
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
 from palate.store._invitations import ACCESS, access_events
 from palate.store._outline import read_setup
+from palate.store._people import new_pseudonym, put_name, rater_names, remove
 from palate.store._postgres_url import is_postgres, read_address
 from palate.store._sqlite import SqliteBackend
 from palate.store._verify import find_problems
@@ -56,7 +58,8 @@ _SLICE = 500
 _POLL_SECONDS = 0.1
 
 _AFTER = (
-    select(tables.event)
+    select(tables.event, tables.comment.c.words)
+    .outerjoin(tables.comment, tables.comment.c.seq == tables.event.c.seq)
     .where(tables.event.c.seq > bindparam("after"))
     .order_by(tables.event.c.seq)
     .limit(bindparam("limit"))
@@ -217,7 +220,10 @@ class Store:
             with self.reading() as connection:
                 rows = connection.execute(_AFTER, {"after": after, "limit": size}).all()
             for row in rows:
-                yield StoredEvent(row.seq, _kind(row.kind), decode(row.payload), row.actor, row.at, row.hash)
+                words = None if row.words is None else row.words.decode("utf-8", "surrogatepass")
+                yield StoredEvent(
+                    row.seq, _kind(row.kind), decode(row.payload), row.actor, row.at, row.hash, words
+                )
             if len(rows) < size:
                 return
             after = rows[-1].seq
@@ -331,8 +337,9 @@ class Store:
     def open_duels(self, judge: str, limit: int = 3, rng: Random | None = None) -> list[Duel]:
         """The duels that a judge should see now and next.
 
-        Open ones first (the one undone last, then the oldest), then fresh assignments of pairings that
-        nobody holds. Repeated calls return the same until the judge votes.
+        Open ones first (the one undone last, then the oldest), then fresh assignments of pairings that have
+        a free place and that the judge has not seen. Repeated calls return the same until the judge votes,
+        or until somebody else has taken the place of one whose lease had ended.
 
         Args:
             judge: Who asks.
@@ -351,8 +358,52 @@ class Store:
         with self.reading() as connection:
             return load_duels(connection, fresh, self._input)
 
+    # Raters
+
+    def add_rater(self, name: str, group: str = "") -> str:
+        """Let a person take part; returns the pseudonym under which the person votes.
+
+        Args:
+            name: Who it is, kept where :meth:`remove_rater` can erase it.
+            group: Of raters; empty for none.
+
+        Raises:
+            InputError: The name is empty or too long, or the group is not printable.
+        """
+        rater = new_pseudonym()
+
+        def work(batch: Batch) -> None:
+            put_name(batch, rater, name)
+            append_events(batch, [(EventKind.RATER_JOINED, {"rater": rater, "group": group})], "palate")
+
+        self._writer.run(work)
+        return rater
+
+    def name_rater(self, rater: str, name: str) -> None:
+        """Keep the name that belongs to a pseudonym, where :meth:`remove_rater` can erase it."""
+        self._writer.run(lambda batch: put_name(batch, rater, name))
+
+    def rater_names(self) -> Mapping[str, str]:
+        """The names that are known, by pseudonym."""
+        with self.reading() as connection:
+            return rater_names(connection)
+
+    def remove_rater(self, rater: str, *, votes: str = "keep", actor: str = "palate") -> None:
+        """Erase a rater's name and the words of his comments; what was open to him goes to others.
+
+        Args:
+            rater: Pseudonym.
+            votes: ``"keep"`` them under the pseudonym, or ``"drop"`` them: they stay in the events and count
+                for nothing.
+            actor: Who wants it.
+
+        Raises:
+            NotFoundError: No such rater, or removed already.
+        """
+        self._writer.run(lambda batch: remove(batch, rater, votes, actor))
+
     def ready(self) -> int:
-        """How many opened pairings have no vote yet."""
+        """How many opened pairings wait for votes."""
         with self.reading() as connection:
             return count_ready(connection)
 
@@ -406,6 +457,12 @@ class Store:
         with self._columns_lock:
             self._columns.follow()
             return dict(self._columns.counts)
+
+    def checked_by(self, judge: str) -> int:
+        """How many votes a judge gave on planted duels, which say something of the judge alone."""
+        with self._columns_lock:
+            self._columns.follow()
+            return self._columns.checks[judge]
 
     def last_voted(self, judge: str) -> str | None:
         """The duel of a judge's last vote that counts: what :meth:`undo` would take back."""

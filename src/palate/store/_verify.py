@@ -1,7 +1,7 @@
 """Looking for damage.
 
 Four independent questions: does the database find itself sound, is the chain of hashes whole, do the
-tables say what the events say, and is every text still what its name says.
+tables say what the events say, and is every text and comment still what was written.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, Table, select
 
 from palate.errors import PalateError, StoreError
 from palate.store import _schema as tables
+from palate.store._append import gold_row
 from palate.store._events import EventKind, StoredEvent, chained, decode
 from palate.store._state import StudyState
 from palate.types import Response
@@ -56,6 +57,11 @@ class _Expected:
         self.votes: dict[int, list[Any]] = {}
         self.reopened: dict[str, int] = {}
         self.pairing_seq: dict[str, int] = {}
+        self.gold_seq: dict[str, int] = {}
+        self.raters: dict[str, Row] = {}
+        self.expired: dict[str, int] = {}
+        self.apart: dict[int, tuple[str, str]] = {}
+        self.reasons: dict[int, str | None] = {}
 
     def read(self, reader: Reader) -> list[str]:
         """Fold every event; returns what is wrong with the chain."""
@@ -83,11 +89,28 @@ class _Expected:
             self.pairing_seq[record["id"]] = event.seq
         elif event.kind is EventKind.VOTED:
             said = [record["duel_id"], event.actor, record["key"], record["fingerprint"], record["verdict"]]
-            self.votes[event.seq] = [event.seq, *said, 0]
+            vote = self.state.vote_on(record["duel_id"])
+            self.votes[event.seq] = [event.seq, *said, 0, int(vote is not None and vote.surplus)]
             self.reopened.pop(record["duel_id"], None)
+            self.expired.pop(record["duel_id"], None)
+            if record.get("apart"):
+                self.apart[event.seq] = event.actor, record["fingerprint"]
+                self.reasons[event.seq] = record["reason"]
         elif event.kind is EventKind.UNDONE:
-            self.votes[record["vote_seq"]][-1] = event.seq
+            self.votes[record["vote_seq"]][-2] = event.seq
             self.reopened[record["duel_id"]] = event.seq
+        elif event.kind is EventKind.LEASE_EXPIRED:
+            self.expired[record["duel_id"]] = event.seq
+            self.reopened.pop(record["duel_id"], None)
+        elif event.kind is EventKind.LEASE_RENEWED:
+            self.expired.pop(record["duel_id"])
+        elif event.kind is EventKind.GOLD_ADDED:
+            self.gold_seq.update((gold["id"], event.seq) for gold in record["gold"])
+        elif event.kind is EventKind.RATER_JOINED:
+            self.raters[record["rater"]] = (record["rater"], event.seq, record["group"], "")
+        elif event.kind is EventKind.RATER_REMOVED:
+            group = self.raters.get(record["rater"], ("", 0, "", ""))[2]
+            self.raters[record["rater"]] = (record["rater"], event.seq, group, record["votes"])
 
     def vote_rows(self) -> Iterator[Row]:
         """What ``vote`` ought to hold, by seq."""
@@ -96,7 +119,7 @@ class _Expected:
     def duel_rows(self) -> Iterator[Row]:
         """What ``duel`` ought to hold, by seq."""
         for duel in self.state.duels.values():
-            is_open = self.state.vote_on(duel.id) is None
+            is_open = self.state.vote_on(duel.id) is None and not self.state.expired(duel.id)
             yield (
                 duel.id,
                 duel.seq,
@@ -106,6 +129,9 @@ class _Expected:
                 duel.guideline_version,
                 int(is_open),
                 self.reopened.get(duel.id, 0),
+                duel.until,
+                self.expired.get(duel.id, 0),
+                duel.planted,
             )
 
     def pairing_rows(self) -> Iterator[Row]:
@@ -120,7 +146,16 @@ class _Expected:
                 pairing.first_response,
                 pairing.second_response,
                 self.state.stage(pairing.id),
+                *self.state.progress(pairing.id)[:3],
+                pairing.group,
             )
+        for gold in self.state.gold.values():
+            row = {"seq": self.gold_seq[gold.id], **gold_row(gold)}
+            yield tuple(row[column.name] for column in tables.pairing.columns)
+
+    def rater_rows(self) -> Iterator[Row]:
+        """What ``rater`` ought to hold."""
+        yield from self.raters.values()
 
 
 def _compare(reader: Reader, expected: _Expected) -> list[str]:
@@ -137,6 +172,7 @@ def _compare(reader: Reader, expected: _Expected) -> list[str]:
             ("vote", tables.vote, expected.vote_rows()),
             ("duel", tables.duel, expected.duel_rows()),
             ("pairing", tables.pairing, expected.pairing_rows()),
+            ("rater", tables.rater, expected.rater_rows()),
         ]
         problems: list[str] = []
         for name, table, wanted in pairs:

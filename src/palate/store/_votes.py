@@ -2,18 +2,27 @@
 
 The key that the browser minted decides first: a repeat gets its first answer, whatever has happened since,
 because the reply may have been lost on the way and not the vote. Then the duel decides: one vote counts.
+A vote whose lease has ended is taken like any other; when its pairing has all the votes it wanted, it is kept
+as surplus.
+
+The words of a comment lie beside the chain of events, under a salt of their own, so that they can be erased:
+
+    fingerprint in the event = SHA-256(JSON([fingerprint of the ballot, salt]))
 """
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from palate.errors import ConflictError, InputError, NotFoundError, PalateError
 from palate.store import _schema as tables
+from palate.store._assign import current_setup
 from palate.store._batch import Batch
 from palate.store._events import EventKind
-from palate.types import Ballot, Receipt, Verdict
+from palate.store._raters import lease_end, stage_of
+from palate.types import Ballot, Receipt, Verdict, digest
 
 __all__ = ["cast_votes", "check_ballot", "last_duel", "undo_last"]
 
@@ -23,26 +32,68 @@ LONGEST_COMMENT = 20_000
 
 class _Seen(NamedTuple):
     fingerprint: str
+    salt: str | None
     receipt: Receipt
 
 
-_KNOWN_KEYS = select(tables.vote).where(tables.vote.c.key.in_(bindparam("keys", expanding=True)))
-_DUELS = select(tables.duel.c.id, tables.duel.c.judge, tables.duel.c.pairing_id, tables.duel.c.open).where(
-    tables.duel.c.id.in_(bindparam("ids", expanding=True))
+class _Standing(NamedTuple):
+    """How far a pairing has come."""
+
+    wanted: int
+    given: int
+    held: int
+
+
+_KNOWN_KEYS = (
+    select(tables.vote, tables.comment.c.salt)
+    .outerjoin(tables.comment, tables.comment.c.seq == tables.vote.c.seq)
+    .where(tables.vote.c.key.in_(bindparam("keys", expanding=True)))
+)
+_DUELS = (
+    select(
+        tables.duel.c.id,
+        tables.duel.c.judge,
+        tables.duel.c.pairing_id,
+        tables.duel.c.open,
+        tables.duel.c.expired,
+        tables.duel.c.planted,
+        tables.pairing.c.wanted,
+        tables.pairing.c.given,
+        tables.pairing.c.held,
+    )
+    .join(tables.pairing, tables.pairing.c.id == tables.duel.c.pairing_id)
+    .where(tables.duel.c.id.in_(bindparam("ids", expanding=True)))
+)
+_REMOVED = select(tables.rater.c.id, tables.rater.c.removed).where(
+    tables.rater.c.id.in_(bindparam("raters", expanding=True)), tables.rater.c.removed != ""
 )
 _CLOSE_DUELS = (
     update(tables.duel)
     .where(tables.duel.c.id.in_(bindparam("which", expanding=True)))
     .values(open=0, reopened=0)
 )
-_PAIRINGS_VOTED = (
+# Of its own, so that the usual vote leaves the index of expired duels alone.
+_NO_LONGER_EXPIRED = (
+    update(tables.duel).where(tables.duel.c.id.in_(bindparam("which", expanding=True))).values(expired=0)
+)
+_PAIRINGS_MOVED = (
     update(tables.pairing)
     .where(tables.pairing.c.id.in_(bindparam("which", expanding=True)))
-    .values(state="voted")
+    .values(given=bindparam("now_given"), held=bindparam("now_held"), state=bindparam("now_state"))
 )
 _LAST_VOTE = (
-    select(tables.vote.c.seq, tables.vote.c.duel_id, tables.duel.c.pairing_id)
+    select(
+        tables.vote.c.seq,
+        tables.vote.c.duel_id,
+        tables.vote.c.surplus,
+        tables.duel.c.planted,
+        tables.duel.c.pairing_id,
+        tables.pairing.c.wanted,
+        tables.pairing.c.given,
+        tables.pairing.c.held,
+    )
     .join(tables.duel, tables.duel.c.id == tables.vote.c.duel_id)
+    .join(tables.pairing, tables.pairing.c.id == tables.duel.c.pairing_id)
     .where(tables.COUNTS, tables.vote.c.judge == bindparam("judge"))
     .order_by(tables.vote.c.seq.desc())
     .limit(1)
@@ -86,35 +137,84 @@ def cast_votes(batch: Batch, ballots: Sequence[tuple[Ballot, str]]) -> list[Rece
         For each a receipt or the refusal; a refusal has changed nothing.
     """
     connection = batch.connection
-    keys = [ballot.key for ballot, _ in ballots]
     seen = {
         (row.judge, row.key): _Seen(
-            row.fingerprint, Receipt(row.seq, row.duel_id, Verdict(row.verdict), True)
+            row.fingerprint, row.salt, Receipt(row.seq, row.duel_id, Verdict(row.verdict), True)
         )
-        for row in connection.execute(_KNOWN_KEYS, {"keys": keys})
+        for row in connection.execute(_KNOWN_KEYS, {"keys": [ballot.key for ballot, _ in ballots]})
     }
     ids = [ballot.duel_id for ballot, _ in ballots]
     duels: dict[str, Any] = {row.id: row for row in connection.execute(_DUELS, {"ids": ids})}
-    judges = {row.id: row.judge for row in duels.values()}
-    closed = {row.id for row in duels.values() if not row.open}
-    votes: list[dict[str, Any]] = []
+    removed = _removed(batch, duels)
+    judges = {row.id: row.judge for row in duels.values() if row.judge not in removed}
+    closed = {row.id for row in duels.values() if not row.open and not row.expired}
+    counting = _Counting(batch, duels)
     outcomes: list[Receipt | PalateError] = []
     for ballot, fingerprint in ballots:
         outcome = _settled(ballot, fingerprint, seen) or _refusal(ballot, judges.get(ballot.duel_id), closed)
         if outcome is None:
-            votes.append(row := _vote_row(batch, ballot, fingerprint))
-            outcome = Receipt(row["seq"], ballot.duel_id, ballot.verdict, False)
-            seen[ballot.judge, ballot.key] = _Seen(fingerprint, outcome._replace(replayed=True))
+            salt = None if ballot.comment is None else secrets.token_hex(16)
+            if salt is not None:
+                fingerprint = _salted(fingerprint, salt)
+            outcome = counting.take(ballot, fingerprint, salt)
+            seen[ballot.judge, ballot.key] = _Seen(fingerprint, salt, outcome._replace(replayed=True))
             closed.add(ballot.duel_id)
         outcomes.append(outcome)
-    if votes:
-        decided = [row["duel_id"] for row in votes]
+    counting.write()
+    return outcomes
+
+
+class _Counting:
+    """The votes of one transaction, and what they make of their pairings."""
+
+    def __init__(self, batch: Batch, duels: Mapping[str, Any]) -> None:
+        self._batch = batch
+        self._duels = duels
+        self._votes: list[dict[str, Any]] = []
+        self._comments: list[dict[str, Any]] = []
+        self._late: list[str] = []
+        self._moved: dict[str, _Standing] = {}
+
+    def take(self, ballot: Ballot, fingerprint: str, salt: str | None) -> Receipt:
+        """Accept one vote."""
+        row = _vote_row(self._batch, ballot, fingerprint, apart=salt is not None)
+        duel = self._duels[ballot.duel_id]
+        if duel.expired:
+            self._late.append(duel.id)
+        surplus = False
+        if not duel.planted:
+            now = self._moved.get(duel.pairing_id) or _Standing(duel.wanted, duel.given, duel.held)
+            surplus = now.given >= now.wanted
+            self._moved[duel.pairing_id] = _Standing(
+                now.wanted, now.given + (not surplus), now.held - (not duel.expired)
+            )
+        self._votes.append({**row, "surplus": int(surplus)})
+        if salt is not None and ballot.comment is not None:
+            words = ballot.comment.encode("utf-8", "surrogatepass")
+            self._comments.append({"seq": row["seq"], "salt": salt, "words": words})
+        return Receipt(row["seq"], ballot.duel_id, ballot.verdict, False)
+
+    def write(self) -> None:
+        """Write them down."""
+        if not self._votes:
+            return
+        groups: dict[tuple[int, int, str], list[str]] = {}
+        for pairing_id, now in self._moved.items():
+            groups.setdefault((now.given, now.held, stage_of(*now)), []).append(pairing_id)
+        batch, connection = self._batch, self._batch.connection
         with batch.together():
             batch.flush()
-            connection.execute(insert(tables.vote), votes)
-            connection.execute(_CLOSE_DUELS, {"which": decided})
-            connection.execute(_PAIRINGS_VOTED, {"which": [duels[duel_id].pairing_id for duel_id in decided]})
-    return outcomes
+            connection.execute(insert(tables.vote), self._votes)
+            connection.execute(_CLOSE_DUELS, {"which": [row["duel_id"] for row in self._votes]})
+            for (given, held, state), which in groups.items():
+                connection.execute(
+                    _PAIRINGS_MOVED,
+                    {"which": which, "now_given": given, "now_held": held, "now_state": state},
+                )
+            if self._late:
+                connection.execute(_NO_LONGER_EXPIRED, {"which": self._late})
+            if self._comments:
+                connection.execute(insert(tables.comment), self._comments)
 
 
 def last_duel(connection: Connection, judge: str) -> str | None:
@@ -127,14 +227,36 @@ def undo_last(batch: Batch, judge: str) -> str | None:
     """Take back a judge's last vote that still counts; returns its duel, open again, or ``None``."""
     connection = batch.connection
     last = connection.execute(_LAST_VOTE, {"judge": judge}).first()
-    if last is None:
+    if last is None or connection.execute(_REMOVED, {"raters": [judge]}).first() is not None:
         return None
-    event = batch.add(EventKind.UNDONE, {"vote_seq": last.seq, "duel_id": last.duel_id}, judge)
-    vote, duel, pairing = tables.vote, tables.duel, tables.pairing
+    until = lease_end(batch.now(), current_setup(connection).rules.lease)
+    payload = {"vote_seq": last.seq, "duel_id": last.duel_id, "until": until}
+    event = batch.add(EventKind.UNDONE, payload, judge)
+    vote, duel = tables.vote, tables.duel
     connection.execute(update(vote).where(vote.c.seq == last.seq).values(undone=event.seq))
-    connection.execute(update(duel).where(duel.c.id == last.duel_id).values(open=1, reopened=event.seq))
-    connection.execute(update(pairing).where(pairing.c.id == last.pairing_id).values(state="shown"))
+    connection.execute(
+        update(duel).where(duel.c.id == last.duel_id).values(open=1, reopened=event.seq, until=until)
+    )
+    if not last.planted:
+        given, held = last.given - (not last.surplus), last.held + 1
+        state = stage_of(last.wanted, given, held)
+        connection.execute(
+            _PAIRINGS_MOVED,
+            {"which": [last.pairing_id], "now_given": given, "now_held": held, "now_state": state},
+        )
     return last.duel_id
+
+
+def _removed(batch: Batch, duels: Mapping[str, Any]) -> set[str]:
+    """The removed raters among those who vote late: all that was open to a removed one has been let go."""
+    late = {row.judge for row in duels.values() if row.expired}
+    if not late:
+        return set()
+    return set(batch.connection.execute(_REMOVED, {"raters": sorted(late)}).scalars())
+
+
+def _salted(fingerprint: str, salt: str) -> str:
+    return digest([fingerprint, salt])
 
 
 def _settled(
@@ -143,7 +265,7 @@ def _settled(
     before = seen.get((ballot.judge, ballot.key))
     if before is None:
         return None
-    if before.fingerprint == fingerprint:
+    if before.fingerprint == (fingerprint if before.salt is None else _salted(fingerprint, before.salt)):
         return before.receipt
     return ConflictError(
         f"key {ballot.key!r} already stands for the vote {before.receipt.verdict.value!r} on duel "
@@ -164,21 +286,18 @@ def _refusal(ballot: Ballot, shown_to: str | None, closed: set[str]) -> PalateEr
     return None
 
 
-def _vote_row(batch: Batch, ballot: Ballot, fingerprint: str) -> dict[str, Any]:
+def _vote_row(batch: Batch, ballot: Ballot, fingerprint: str, *, apart: bool) -> dict[str, Any]:
     verdict = ballot.verdict.value
-    event = batch.add(
-        EventKind.VOTED,
-        {
-            "duel_id": ballot.duel_id,
-            "verdict": verdict,
-            "key": ballot.key,
-            "fingerprint": fingerprint,
-            "seconds": ballot.seconds,
-            "reason": ballot.reason,
-            "comment": ballot.comment,
-        },
-        ballot.judge,
-    )
+    payload: dict[str, Any] = {
+        "duel_id": ballot.duel_id,
+        "verdict": verdict,
+        "key": ballot.key,
+        "fingerprint": fingerprint,
+        "seconds": ballot.seconds,
+        "reason": ballot.reason,
+        "comment": None,
+    }
+    event = batch.add(EventKind.VOTED, {**payload, "apart": True} if apart else payload, ballot.judge)
     return {
         "seq": event.seq,
         "duel_id": ballot.duel_id,

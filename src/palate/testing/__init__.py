@@ -4,6 +4,7 @@ from palate.testing._faults import Fault, FaultReport, FaultyDisk, fault_storm
 from palate.testing._judges import JudgeContract, sample_duels
 from palate.testing._models import ModelContract
 from palate.testing._postgres import PostgresServer, find_postgres, postgres_server
+from palate.testing._rater_contract import RaterContract, SimulatedClock, with_rules
 from palate.testing._stores import StoreContract, ballot_on, fill_study
 from palate.testing._storm import StormReport, storm
 from palate.testing._strategies import StrategyContract, StrategyRow
@@ -18,6 +19,8 @@ __all__ = [
     "ModelContract",
     "PostgresServer",
     "ProposerContract",
+    "RaterContract",
+    "SimulatedClock",
     "StoreContract",
     "StormReport",
     "StrategyContract",
@@ -33,4 +36,5 @@ __all__ = [
     "storm",
     "tiny_model",
     "tiny_tokeniser",
+    "with_rules",
 ]

@@ -3,8 +3,9 @@
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +13,15 @@ import typer
 
 from palate.command._progress import progress
 from palate.command._say import console, note, one_line, say
+from palate.command._serving import PageOptions, gathered
 from palate.command._session import Session, session_of
 from palate.errors import ConfigError, PalateError
 
 if TYPE_CHECKING:
     from palate.study import Study
+    from palate.web import Learning
 
-__all__ = ["Browser", "JudgeName", "Options", "Port", "Terminal", "Votes", "register", "run_study"]
+__all__ = ["JudgeName", "Options", "Terminal", "Votes", "register", "run_study"]
 
 ME = "me"
 DEFAULT_VOTES = 30  # of a judge that is not a person, when neither --votes nor [budget] votes says
@@ -32,15 +35,11 @@ JudgeName = Annotated[
 ]
 Votes = Annotated[int | None, typer.Option("--votes", min=1, help="Stop after so many votes in this run.")]
 Terminal = Annotated[bool, typer.Option("--terminal", help="Vote here instead of in the browser.")]
-Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Whether to open the browser.")]
 JudgeOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--judge-option", metavar="KEY=VALUE", help="An option of the judge, such as scale=4; repeat it."
     ),
-]
-Port = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="Port of the page; 0 takes a free one.")
 ]
 
 
@@ -51,8 +50,7 @@ class Options:
     judge: str = ME
     votes: int | None = None
     terminal: bool = False
-    browser: bool = True
-    port: int | None = None
+    page: PageOptions = field(default_factory=PageOptions)
     yes: bool = False
     judge_options: tuple[str, ...] = ()
     allow_commands: bool = False
@@ -66,7 +64,7 @@ class Options:
             words += ["--judge-option", option]
         if self.allow_commands:
             words.append("--allow-commands")
-        return shlex.join([*words, *(["--terminal"] if self.terminal else [])])
+        return shlex.join([*words, *self.page.words(), *(["--terminal"] if self.terminal else [])])
 
 
 def register(app: typer.Typer) -> None:
@@ -74,6 +72,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@gathered(PageOptions, "page")
 def run(
     ctx: typer.Context,
     study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")] = Path("study.toml"),
@@ -81,8 +80,6 @@ def run(
     judge_option: JudgeOptions = None,
     votes: Votes = None,
     terminal: Terminal = False,
-    browser: Browser = True,
-    port: Port = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Accept a changed study file without asking.")
     ] = False,
@@ -90,12 +87,14 @@ def run(
         bool,
         typer.Option("--allow-commands", help="Run the command that the study file names, without asking."),
     ] = False,
+    page: PageOptions | None = None,
 ) -> None:
     """Run a study: propose prompts, ask which answers are better, learn.
 
     A study that exists is continued. Ctrl-C stops it at any time; nothing is lost.
     """
-    options = Options(judge, votes, terminal, browser, port, yes, tuple(judge_option or ()), allow_commands)
+    page = page or PageOptions()
+    options = Options(judge, votes, terminal, page, yes, tuple(judge_option or ()), allow_commands)
     run_study(study, options, session_of(ctx))
 
 
@@ -146,9 +145,16 @@ def _check(path: Path, options: Options) -> None:
         raise ConfigError(
             f"{str(path)!r} is no study file; palate run takes a .toml file; write one with: palate init"
         )
+    # A mistake in these is told before a model is fetched or asked.
+    options.page.public_address()
+    options.page.metrics_token()
     if options.judge != ME:
+        if options.page.public is not None:
+            raise ConfigError("--public is for people; leave it out, or leave out --judge")
         if options.terminal:
             raise ConfigError(f"--terminal is for people; leave it out, or leave out --judge {options.judge}")
+    elif options.terminal and options.page.public is not None:
+        raise ConfigError("--public is for the page; leave it out, or leave out --terminal")
     elif options.judge_options:
         raise ConfigError("--judge-option is for other judges than people; name one with --judge")
     elif options.votes is not None and not options.terminal:
@@ -246,23 +252,32 @@ def _in_terminal(study: "Study", options: Options) -> None:
 
 
 def _on_page(study: "Study", options: Options, port: int, session: Session) -> None:
-    from palate.web import serve
+    from palate.web import check_public, serve
+
+    public = options.page.public_address()
+    if public is not None:
+        check_public(study.store, public)
 
     def ready(link: str) -> None:
         say(f"Vote here (the link works once): {link}")
+        if public is not None:
+            note(f"Others come by their own invitations: {public.origin}")
         note("Ctrl-C stops; every vote is saved at once.")
-        if options.browser:
+        if options.page.browser:
             _open_browser(link)
 
     with _Beside(study) as beside:
         try:
             serve(
                 study.store,
-                port=port if options.port is None else options.port,
+                port=port if options.page.port is None else options.page.port,
                 judge=ME,
                 on_ready=ready,
                 stop=beside.stop,
                 spent=lambda: study.spent,
+                learning=beside.learning,
+                metrics_token=options.page.metrics_token(),
+                public=public,
             )
         except KeyboardInterrupt:
             note("")
@@ -298,6 +313,13 @@ class _Beside:
             self._failure = error
         finally:
             self.stop.set()
+
+    def learning(self) -> "Learning":
+        """How the learner is doing, for the page."""
+        from palate.web import Learning
+
+        learnt = self._study.store.learnt
+        return Learning(self._thread.is_alive(), None if learnt is None else time.monotonic() - learnt)
 
     def _told(self, stage: str, done: int, total: int) -> None:
         """One line when it is done: beside a page nobody waits for it."""

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from palate.command._run import ME, Browser, JudgeName, Options, Port, Terminal, run_study
+from palate.command._run import ME, JudgeName, Options, Terminal, run_study
 from palate.command._say import note, one_line, say
+from palate.command._serving import Browser, PageOptions, Port
 from palate.command._session import session_of
 from palate.command._study_file import Answers, study_file
 from palate.command._write import write_text
@@ -47,7 +48,8 @@ def demo(
     on_page = judge == ME and not terminal  # there, the study itself knows its end
     study = lay_out(path, seed=seed, votes=votes if on_page else None)
     note(f"The demo is an ordinary study file: {study}")
-    run_study(study, Options(judge, None if on_page else votes, terminal, browser, port), session_of(ctx))
+    page = PageOptions(browser, port)
+    run_study(study, Options(judge, None if on_page else votes, terminal, page), session_of(ctx))
 
 
 def init(

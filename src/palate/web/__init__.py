@@ -3,6 +3,6 @@
 from palate.web._app import create_app
 from palate.web._figures import Learning
 from palate.web._public import Public, public_address
-from palate.web._server import serve
+from palate.web._server import check_public, serve
 
-__all__ = ["Learning", "Public", "create_app", "public_address", "serve"]
+__all__ = ["Learning", "Public", "check_public", "create_app", "public_address", "serve"]

@@ -19,7 +19,7 @@ from palate.web._protocol import bounded
 from palate.web._public import Public, listen
 from palate.web._replies import Handler
 
-__all__ = ["serve"]
+__all__ = ["check_public", "serve"]
 
 
 class _Beside(uvicorn.Server):
@@ -104,7 +104,8 @@ def serve(
         ConfigError: A port cannot be used, or nobody is invited to the public address.
     """
     if public is not None:
-        _announce(store, public)
+        check_public(store, public)
+        _remember(store, public)
     with listen("127.0.0.1", port, "--port or [page] port, or 0 for any free one") as listener:
         bound: int = listener.getsockname()[1]
         token = secrets.token_urlsafe(32)
@@ -148,16 +149,28 @@ def _config(app: Handler, public: Public | None = None) -> uvicorn.Config:
     )
 
 
-def _announce(store: Store, public: Public) -> None:
-    """Make sure that somebody is invited, and remember the address, which links to come will carry."""
-    known = Invitations()
-    for event in store.access_events():
-        known.apply(event)
+def check_public(store: Store, public: Public) -> None:
+    """Make sure that somebody is invited to a public address.
+
+    Raises:
+        ConfigError: Nobody is.
+    """
     now = utc_now()
-    if not any(each.is_open(now) for each in known.by_id.values()):
+    if not any(each.is_open(now) for each in _invitations(store).by_id.values()):
         raise ConfigError(
             "--public serves only people who were invited, and nobody is, or no more; invite them first: "
             f"palate invite STUDY --name NAME --at {public.origin}"
         )
-    if known.origin != public.origin:
+
+
+def _remember(store: Store, public: Public) -> None:
+    """Keep the address, which links to come will carry."""
+    if _invitations(store).origin != public.origin:
         store.append(EventKind.PAGE_OPENED, {"origin": public.origin})
+
+
+def _invitations(store: Store) -> Invitations:
+    known = Invitations()
+    for event in store.access_events():
+        known.apply(event)
+    return known

@@ -56,7 +56,7 @@ class StudyView:
             return work(*arguments)
 
     def outline(self) -> StudyOutline:
-        """The study as of now without its lists of pairings, duels and votes, so that no page waits for those."""
+        """The study as of now without lists of pairings, duels and votes, so that no page waits for those."""
         with self._lock:
             self._outline.follow()
             return self._outline

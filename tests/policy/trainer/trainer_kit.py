@@ -46,3 +46,21 @@ def some_groups(number: int, sizes: tuple[int, ...] = (2,), seed: int = 0, **col
         )
         for place in range(number)
     ]
+
+
+def tiny_tokenizer() -> Any:
+    """Words of one letter; no pad token, no chat template."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *"abcdefghijklmnopqrstuvwxyz",
+        *(f"w{n}" for n in range(VOCABULARY - 29)),
+    ]
+    inner = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )

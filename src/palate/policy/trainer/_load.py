@@ -1,5 +1,6 @@
 """Load what can be trained or was trained: safetensors only, and an adapter only onto its own base."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,8 @@ def _with_adapter(model: Foreign, folder: Path, base: Path) -> Foreign:
             "nothing there. Give the model that it was trained on"
         )
     try:
-        return peft.PeftModel.from_pretrained(model, folder, is_trainable=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by an old name
+            return peft.PeftModel.from_pretrained(model, folder, is_trainable=True)
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"the adapter in {folder} does not fit the model in {base}: {error}") from error

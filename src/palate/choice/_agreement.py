@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from palate.errors import InputError
 from palate.types import Array
 
-__all__ = ["Estimate", "cohen_kappa", "krippendorff_alpha", "raw_agreement", "share_interval"]
+__all__ = [
+    "Estimate",
+    "cohen_kappa",
+    "kappa_of_table",
+    "krippendorff_alpha",
+    "raw_agreement",
+    "share_interval",
+]
 
 Labels = NDArray[np.intp]
 _Formula = Callable[[Array], Array]
@@ -153,6 +160,26 @@ def cohen_kappa(
     both = labels[(labels >= 0).all(axis=1)]
     kinds, _ = _size(labels)
     count_X = np.bincount(both[:, 0] * kinds + both[:, 1], minlength=kinds * kinds)
+    return kappa_of_table(count_X.reshape(kinds, kinds), rng, rounds=rounds)
+
+
+def kappa_of_table(
+    count_KK: NDArray[np.int64], rng: np.random.Generator | None = None, *, rounds: int = 1000
+) -> Estimate:
+    """Cohen's kappa of two judges from how often one said the row's label and the other the column's.
+
+    Args:
+        count_KK: Units that both judged.
+        rng: As for :func:`cohen_kappa`; ``rounds`` too.
+        rounds: Resamples.
+
+    Example:
+        >>> import numpy as np
+        >>> round(kappa_of_table(np.array([[1, 1], [0, 2]])).value, 3)
+        0.5
+    """
+    kinds = len(count_KK)
+    count_X = count_KK.ravel().astype(np.int64)
     met_T = np.flatnonzero(count_X)
     table_TKK = np.zeros((len(met_T), kinds, kinds))
     table_TKK[np.arange(len(met_T)), met_T // kinds, met_T % kinds] = 1.0

@@ -134,20 +134,23 @@ def segment_utilities(pair_M2: Rows, outcome_M: Array, segment_M: Rows, n: int) 
     vote_M = (segment_M * n + pair_M2[:, 0]) * n + pair_M2[:, 1]
     value_K, code_M = np.unique(outcome_M, return_inverse=True)
     key_R, count_R = np.unique(vote_M * len(value_K) + code_M.ravel(), return_counts=True)
-    outcome_R = value_K[key_R % len(value_K)]
-    segment_R, pair_R = np.divmod(key_R // len(value_K), n * n)
-    rows = np.arange(len(key_R))
-    design_RP = np.zeros((len(key_R), n * (kinds + 1)))  # u first, then the d of each kind
-    for block_R in (np.zeros_like(segment_R), segment_R + 1):
-        np.add.at(design_RP, (rows, block_R * n + pair_R // n), 1.0)
-        np.add.at(design_RP, (rows, block_R * n + pair_R % n), -1.0)
+    outcome_R, cell_R = value_K[key_R % len(value_K)], key_R // len(value_K)
+    segment_R, pair_R = np.divmod(cell_R, n * n)
+    first_R, second_R = np.divmod(pair_R, n)
     prior_P = np.concatenate([np.full(n, RIDGE), np.full(n * kinds, SHRINK)])
     weight_P = np.zeros(len(prior_P))
     hessian_PP = np.diag(prior_P)
     for _ in range(_STEPS):
-        prob_R = sigmoid(design_RP @ weight_P)
-        gradient_P = design_RP.T @ (count_R * (outcome_R - prob_R)) - prior_P * weight_P
-        hessian_PP = (design_RP.T * (count_R * prob_R * (1.0 - prob_R))) @ design_RP + np.diag(prior_P)
+        utility_SN = weight_P[:n] + weight_P[n:].reshape(kinds, n)
+        prob_R = sigmoid(utility_SN[segment_R, first_R] - utility_SN[segment_R, second_R])
+        missed_X = np.bincount(cell_R, count_R * (outcome_R - prob_R), minlength=kinds * n * n)
+        missed_SNN = missed_X.reshape(kinds, n, n)
+        gradient_SN = missed_SNN.sum(axis=2) - missed_SNN.sum(axis=1)
+        gradient_P = np.concatenate([gradient_SN.sum(axis=0), gradient_SN.ravel()]) - prior_P * weight_P
+        curved_X: Array = np.bincount(
+            cell_R, count_R * prob_R * (1.0 - prob_R), minlength=kinds * n * n
+        ).astype(np.float64)
+        hessian_PP = _hessian(curved_X.reshape(kinds, n, n)) + np.diag(prior_P)
         # The rounding of a sum grows with the votes, and so does the gradient that counts as none.
         if np.abs(gradient_P).max() < _TOLERANCE * max(1.0, 1e-2 * len(outcome_M)):
             break
@@ -162,3 +165,17 @@ def segment_utilities(pair_M2: Rows, outcome_M: Array, segment_M: Rows, n: int) 
         cross_NN = covariance_PP[:n, own]
         covariances.append(covariance_PP[:n, :n] + covariance_PP[own, own] + cross_NN + cross_NN.T)
     return SegmentUtilities(overall_N, overall_N + difference_SN, np.stack(covariances))
+
+
+def _hessian(curved_SNN: Array) -> Array:
+    """Of u, then of the d of each kind, from how much each two candidates' votes of a kind curve."""
+    kinds, n, _ = curved_SNN.shape
+    met_SNN = curved_SNN + curved_SNN.swapaxes(1, 2)
+    own_SNN = -met_SNN
+    own_SNN[:, np.arange(n), np.arange(n)] += met_SNN.sum(axis=2)
+    whole_PP = np.zeros((n * (kinds + 1), n * (kinds + 1)))
+    whole_PP[:n, :n] = own_SNN.sum(axis=0)
+    for kind in range(kinds):
+        place = slice(n * (kind + 1), n * (kind + 2))
+        whole_PP[:n, place] = whole_PP[place, :n] = whole_PP[place, place] = own_SNN[kind]
+    return whole_PP

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import Estimate, cohen_kappa, krippendorff_alpha, raw_agreement, share_interval
+from palate.choice import Estimate, kappa_of_table, krippendorff_alpha, raw_agreement, share_interval
 from palate.statistics._values import Figure, figure
 from palate.store import VERDICTS, VoteColumns
 from palate.types import Verdict
@@ -157,9 +157,12 @@ def _figure(found: Estimate) -> Figure | None:
 def _kappas(
     label_UJ: NDArray[np.intp], judges: Sequence[str], rng: np.random.Generator
 ) -> tuple[JudgePair, ...]:
+    said_KUJ = [(label_UJ == label).astype(np.float64) for label in range(TIE + 1)]
+    # How often judge i said k and judge j said l, for all of them at once.
+    met_KKJJ = np.array([[one_UJ.T @ other_UJ for other_UJ in said_KUJ] for one_UJ in said_KUJ])
     found: list[JudgePair] = []
     for (a, first), (b, second) in combinations(enumerate(judges), 2):
-        kappa = cohen_kappa(label_UJ[:, a], label_UJ[:, b], rng, rounds=_ROUNDS)
+        kappa = kappa_of_table(met_KKJJ[:, :, a, b].astype(np.int64), rng, rounds=_ROUNDS)
         if kappa.units:
             found.append(JudgePair(first, second, kappa.units, _figure(kappa)))
     return tuple(found)

@@ -28,7 +28,7 @@ from palate.choice import (
 from palate.errors import NotFoundError
 from palate.statistics._agree import Agreement, agreement
 from palate.statistics._segments import SegmentColumn, study_segments
-from palate.statistics._style import FEATURES, StyleControl, control_style, style_counts
+from palate.statistics._style import FEATURES, StyleBook, StyleControl, Styles, control_style
 from palate.statistics._values import Figure, Span, plain
 from palate.store import VERDICTS, StudyState, VoteColumns
 from palate.types import Array, Json, Response
@@ -162,6 +162,7 @@ def study_statistics(
     response: Callable[[str], Response],
     *,
     votes: VoteColumns | None = None,
+    styles: Styles | None = None,
     rounds: int = 200,
     seed: int = 0,
 ) -> Statistics:
@@ -171,9 +172,13 @@ def study_statistics(
         state: The study; an outline will do where ``votes`` are given.
         response: Finds a response by its hash; :meth:`palate.store.Store.get_response` does.
         votes: Those that count, from :meth:`palate.store.Store.columns`; the state's own when ``None``.
+        styles: Counts what answers look like; a :class:`StyleBook` reads many at once and remembers. By
+            default each is asked from ``response``.
         rounds: Resamples of the bootstrap of the ratings; 0 leaves it out.
         seed: Of the resamples.
     """
+    if styles is None:
+        styles = StyleBook(lambda addresses: {a: r for a in addresses if (r := _found(response, a))})
     everything = VoteColumns.of(state) if votes is None else votes
     # Nobody beats himself: a duel of a candidate with itself would say nothing.
     teaching = everything.where(everything.teaches_M)
@@ -186,7 +191,7 @@ def study_statistics(
     said = _said(teaching, ids)
     counted = count_comparisons(said.first_M, said.second_M, said.outcome_M)
     ratings = fit_ratings(counted, len(ids))
-    style, controlled = _style(teaching, said, ratings, response)
+    style, controlled = _style(teaching, said, ratings, styles)
     # Two generators, so that the intervals of agreement do not depend on the rounds of the ratings.
     rating_rng, agreement_rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     wins_NN, ties_NN = _tables(counted, len(ids))
@@ -230,6 +235,13 @@ def study_statistics(
         seed=seed,
         segments=study_segments(state, np.random.default_rng([seed, 2]), votes=teaching),
     )
+
+
+def _found(response: Callable[[str], Response], address: str) -> Response | None:
+    try:
+        return response(address)
+    except NotFoundError:
+        return None
 
 
 class _Said(NamedTuple):
@@ -309,27 +321,20 @@ def _spans(score_BN: Array, ratings: Ratings) -> dict[int, Span]:
 
 
 def _style(
-    votes: VoteColumns, said: _Said, ratings: Ratings, response: Callable[[str], Response]
+    votes: VoteColumns, said: _Said, ratings: Ratings, styles: Styles
 ) -> tuple[StyleControl, Ratings | None]:
     left_M, right_M = votes.column("left_answer"), votes.column("right_answer")
+    used_M = ratings.rated_N[said.first_M]
+    shown = np.unique(np.concatenate([left_M[used_M], right_M[used_M]])).tolist()
     count_AF = np.full((len(votes.answers), len(FEATURES)), -1.0)
-    for code in np.unique(np.concatenate([left_M, right_M])).tolist():
-        found = _counts(response, votes.answers[int(code)])
-        if found is not None:
-            count_AF[code] = found
+    for code, counts in zip(shown, styles([votes.answers[int(code)] for code in shown]), strict=True):
+        if counts is not None:
+            count_AF[code] = counts
     known_A = count_AF[:, 0] >= 0.0
-    usable_M = ratings.rated_N[said.first_M] & known_A[left_M] & known_A[right_M]
+    usable_M = used_M & known_A[left_M] & known_A[right_M]
     rows, code_R = _grouped(said, usable_M, left_M * len(known_A) + right_M)
     left_R, right_R = np.divmod(code_R, max(1, len(known_A)))
     return control_style(rows, len(ratings.rated_N), count_AF[left_R], count_AF[right_R])
-
-
-def _counts(response: Callable[[str], Response], address: str) -> tuple[int, ...] | None:
-    try:
-        found = response(address)
-    except NotFoundError:
-        return None
-    return style_counts(found.content) if found.kind == "text" else None
 
 
 def _sides(votes: VoteColumns, said: _Said, ratings: Ratings, n: int) -> tuple[SideBias, ...]:

@@ -10,18 +10,21 @@ right changes the sign of everything and nothing else.
 """
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from palate.choice import Comparisons, Ratings, fit_ratings
 from palate.statistics._values import Figure
-from palate.types import Array
+from palate.types import Array, Response
 
-__all__ = ["FEATURES", "StyleControl", "StyleEffect", "control_style", "style_counts"]
+__all__ = ["FEATURES", "StyleBook", "StyleControl", "StyleEffect", "Styles", "control_style", "style_counts"]
 
 FEATURES = ("length", "headings", "lists", "bold", "code")
 VOTES_A_COEFFICIENT = 10  # decided votes below which a coefficient is not worth showing
+_PART = 200  # answers read at once
 _Z = 1.959963984540054
 
 # No pattern may look at a character more than a few times, whatever the text: a model wrote it.
@@ -79,6 +82,34 @@ def style_counts(text: str) -> tuple[int, int, int, int, int]:
     code += len(_INLINE.findall(rest))
     rest = _INLINE.sub("x", rest)  # it still is what a list item says
     return len(text), len(_HEADING.findall(rest)), len(_ITEM.findall(rest)), len(_BOLD.findall(rest)), code
+
+
+Styles: TypeAlias = Callable[[Sequence[str]], list[tuple[int, ...] | None]]
+"""From addresses of answers to their :func:`style_counts`; ``None`` where there is no text."""
+
+
+class StyleBook:
+    """Counts of answers, read in parts and remembered: under an address there is one text for ever.
+
+    Args:
+        responses: Finds responses by their hashes; what is not there is left out.
+    """
+
+    def __init__(self, responses: Callable[[Sequence[str]], Mapping[str, Response]]) -> None:
+        self._responses = responses
+        self._known: dict[str, tuple[int, ...] | None] = {}
+
+    def __call__(self, addresses: Sequence[str]) -> list[tuple[int, ...] | None]:
+        """The counts of some answers."""
+        new = [address for address in addresses if address not in self._known]
+        for start in range(0, len(new), _PART):
+            part = new[start : start + _PART]
+            found = self._responses(part)
+            for address in part:
+                shown = found.get(address)
+                text = shown.content if shown is not None and shown.kind == "text" else None
+                self._known[address] = None if text is None else style_counts(text)
+        return [self._known[address] for address in addresses]
 
 
 def control_style(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from palate.errors import MissingExtraError
+from palate.extras import require
 from palate.types import Belief, Candidate, Standing
 
 if TYPE_CHECKING:
@@ -101,13 +101,8 @@ def html_card(name: str, belief: Belief | None, candidates: Mapping[str, Candida
 
 
 def _axes(width: float, height: float) -> "tuple[Figure, Any]":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "figures need matplotlib; install it with: pip install 'palate[plot]'"
-        ) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
+    library = require("matplotlib.figure", "plot", "a figure")
+    figure = library.Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -1,6 +1,5 @@
 """Inputs, examples and prompts from every kind of source, and what is said when they are unusable."""
 
-import builtins
 import json
 from pathlib import Path
 
@@ -85,15 +84,11 @@ def test_data_set_folder(tmp_path: Path) -> None:
 
 
 def test_data_set_folder_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: object, **more: object) -> object:
-        if name == "datasets":
-            raise ImportError(name)
-        return real(name, *rest, **more)
+    def without(name: str) -> object:
+        raise ImportError(name)
 
     (tmp_path / "data").mkdir()
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr("palate.extras.import_module", without)
     with pytest.raises(MissingExtraError, match=r"pip install 'palate\[hf\]'"):
         load_inputs(config_of(tmp_path, 'path = "data"'))
 

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import importlib
 import json
 import os
 import signal
@@ -226,7 +225,7 @@ def test_hf_without_the_package_says_what_to_install(
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(importlib, "import_module", missing)
+    monkeypatch.setattr("palate.extras.import_module", missing)
     with pytest.raises(MissingExtraError, match=r"pip install 'palate\[hf\]'"):
         export(store, "hf", tmp_path / "data")
 

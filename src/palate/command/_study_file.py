@@ -107,6 +107,7 @@ def study_file(answers: Answers, *, schema: str) -> str:
 name = {toml_text(answers.name)}
 guidelines = {toml_text(answers.guidelines)}   # what raters see beside every pair; Markdown
 candidates = {answers.candidates}                # how many prompts compete
+# answers_ahead = 8            # saves votes, for a call to the model per prompt and input
 seed = 0
 
 {_model(answers)}

@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 from pydantic import JsonValue
 
 from palate.config._file import MAX_DATA_BYTES, read_text
-from palate.errors import InputError, MissingExtraError, nearest
+from palate.errors import InputError, nearest
+from palate.extras import require
 from palate.types import canonical_json
 
 __all__ = ["Row", "Rows", "as_text", "choose_column", "read_rows"]
@@ -130,12 +131,7 @@ def _jsonl(text: str, source: str) -> Iterable[tuple[int, Row]]:
 
 
 def _data_set(path: Path, source: str) -> Iterable[tuple[int, Row]]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{source} is a folder; reading a Hugging Face data set needs: pip install 'palate[hf]'"
-        ) from error
+    datasets = require("datasets", "hf", f"{source} is a folder; reading a Hugging Face data set")
     try:
         loaded = datasets.load_from_disk(str(path))
     except Exception as error:  # the library raises errors of many kinds, all meaning "not a data set"

@@ -7,7 +7,8 @@ they are: they go to whoever runs the proposers' model, see ``docs/how-to/candid
 from collections.abc import Sequence
 from typing import Literal
 
-from palate.types import Candidate, Comparison, Response, Verdict
+from palate.kinds import readable
+from palate.types import Candidate, Comparison, Verdict
 
 __all__ = ["Outcome", "against", "met", "outcome_for", "tell"]
 
@@ -49,20 +50,15 @@ def tell(candidate: Candidate, comparison: Comparison) -> str:
     outcome = outcome_for(candidate, comparison)
     lines = [
         f"Input: {_short(comparison.input.text)}",
-        f"Answer: {_quoted(own)}",
+        f"Answer: {_short(readable(own))}",
         f"Verdict: {_WORDS[outcome]}",
     ]
     if outcome == "lost":
-        lines.append(f"The other answer: {_quoted(other)}")
+        lines.append(f"The other answer: {_short(readable(other))}")
     if comparison.comment and comparison.comment.strip():
         which = "left" if on_left else "right"
         lines.append(f"Comment (this answer stood on the {which}): {_short(comparison.comment)}")
     return "\n".join(lines)
-
-
-def _quoted(response: Response) -> str:
-    # A picture's bytes say nothing to a language model and would fill its context.
-    return _short(response.content) if response.kind in ("text", "table", "chat") else f"({response.kind})"
 
 
 def _short(text: str) -> str:

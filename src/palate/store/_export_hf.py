@@ -1,6 +1,5 @@
 """The ``hf`` format: a folder that ``datasets.load_from_disk`` reads, with a dataset card."""
 
-import importlib
 import json
 import os
 import shutil
@@ -10,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from palate.errors import MissingExtraError, StoreError
+from palate.errors import StoreError
+from palate.extras import require
 from palate.store._export_files import hash_file
 from palate.store._export_rows import Preference, standard_row
 from palate.store._sqlite_backup import sync_folder
@@ -38,13 +38,7 @@ def write_folder(
         MissingExtraError: ``datasets`` is not installed.
         StoreError: The disk refused, or the folder that is there is not an export.
     """
-    try:
-        datasets = importlib.import_module("datasets")
-        arrow = importlib.import_module("pyarrow")
-    except ImportError as error:
-        raise MissingExtraError(
-            "the format 'hf' needs the package datasets; run: pip install 'palate[hf]'"
-        ) from error
+    datasets, arrow = (require(name, "hf", "the format 'hf'") for name in ("datasets", "pyarrow"))
     if path.exists() and any(path.iterdir()) and not (path / "dataset_info.json").is_file():
         raise StoreError(f"{str(path)!r} holds other things than a data set; choose a new folder")
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")

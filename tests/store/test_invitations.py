@@ -63,7 +63,7 @@ def test_pseudonyms_and_names_of_invitations_are_random() -> None:
         == 50
     )
     assert all(str(payload["rater"]).startswith("rater-") for payload in made)
-    assert invitation_payload(SECRET, role="viewer")["rater"] == ""
+    assert str(invitation_payload(SECRET, role="viewer")["rater"]).startswith("viewer-")
 
 
 def test_expiry_ends_the_link_and_the_browsers(store: Store) -> None:
@@ -118,8 +118,8 @@ def test_what_nobody_could_use_is_refused(store: Store) -> None:
         {"rater": ""},
         {"rater": "palate"},
         {"rater": "<b>"},
-        {"role": "viewer"},
-        {"group": "a b"},
+        {"group": "a\nb"},
+        {"group": "a" * 81},
         {"id": "../x"},
     ):
         with pytest.raises(InputError, match="an invitation's"):
@@ -148,3 +148,33 @@ def test_a_server_reads_these_events_and_no_others(store: Store) -> None:
     assert folded.by_secret(secret_hash(SECRET)) == folded.by_session(session("browser"))
     assert folded.origin == "https://rate.example.org"
     assert not store.verify()
+
+
+def test_a_rater_who_is_removed_is_out_and_the_name_is_gone(store: Store) -> None:
+    before = store.admissions
+    made = store.invite("Anna", SECRET, group="nurses", expires=LATER, uses=2)
+    viewer = store.invite("Ben", SECRET[::-1] + "x", role="viewer")
+    assert store.admissions == before + 2
+    assert store.rater_names() == {made.rater: "Anna", viewer.rater: "Ben"}
+    assert "Anna" not in "".join(str(event.payload) for event in store.events())
+    assert StudyState.replay(store.events()).raters == {made.rater: "nurses"}
+    use(store, made.id, "browser")
+    store.remove_rater(made.rater)
+    assert store.admissions == before + 4
+    state = StudyState.replay(store.events())
+    assert state.invitations.by_id[made.id].revoked
+    assert not state.invitations.by_id[made.id].is_open(NOON)
+    assert store.access_events()[-1].kind is EventKind.RATER_REMOVED
+    assert store.rater_names() == {viewer.rater: "Ben"}
+    with pytest.raises(ConflictError, match="revoked"):
+        use(store, made.id, "another")
+    assert not store.verify()
+
+
+def test_an_invitation_that_is_refused_leaves_nothing(store: Store) -> None:
+    with pytest.raises(InputError, match="role is one of rater, viewer"):
+        store.invite("Anna", SECRET, role="owner")
+    with pytest.raises(InputError, match="name"):
+        store.invite("  ", SECRET)
+    assert store.last_seq() == 0
+    assert store.rater_names() == {}

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, bindparam, select
 from palate.errors import ConflictError, InputError, NotFoundError
 from palate.store import _schema as tables
 from palate.store._events import EventKind, StoredEvent, decode
+from palate.store._people import new_pseudonym
 from palate.types import Json
 
 __all__ = [
@@ -42,7 +43,7 @@ _EVENTS = (
     select(tables.event)
     .where(
         tables.SETUP,
-        tables.event.c.kind.in_(sorted(kind.value for kind in ACCESS)),
+        tables.event.c.kind.in_(sorted(kind.value for kind in (*ACCESS, EventKind.RATER_REMOVED))),
         tables.event.c.seq > bindparam("after"),
     )
     .order_by(tables.event.c.seq)
@@ -60,7 +61,7 @@ class Invitation(NamedTuple):
     Args:
         id: Names it, in lists and when it is revoked; gives no access.
         role: ``"rater"`` or ``"viewer"``.
-        rater: The pseudonym under which the person votes; empty for a viewer.
+        rater: The person's pseudonym, under which a rater votes.
         group: The group of raters that the person belongs to; empty for none.
         secret: Hash of the link's secret.
         expires: ISO 8601 in UTC, when link and browsers stop working; ``None`` is never.
@@ -111,10 +112,13 @@ class Invitations:
     __hash__ = None  # pyright: ignore[reportAssignmentType] - mutable
 
     def apply(self, event: StoredEvent) -> None:
-        """Move on by one event of :data:`ACCESS`."""
+        """Move on by one event of :data:`ACCESS`, or by the removal of a rater, which ends his invitation."""
         record = event.payload
         if event.kind is EventKind.PAGE_OPENED:
             self.origin = record["origin"]
+        elif event.kind is EventKind.RATER_REMOVED:
+            gone = [each for each in self.by_id.values() if each.rater == record["rater"]]
+            self.by_id |= {each.id: each._replace(revoked=each.revoked or event.at) for each in gone}
         elif event.kind is EventKind.INVITED:
             made = Invitation(**{name: record[name] for name in _FIELDS}, at=event.at)
             self.by_id[made.id] = made
@@ -138,10 +142,6 @@ class Invitations:
         found = self._by_session.get(hashed)
         return None if found is None else self.by_id[found]
 
-    def of_rater(self, rater: str) -> Invitation | None:
-        """The invitation under which a rater votes."""
-        return next((each for each in self.by_id.values() if rater and each.rater == rater), None)
-
 
 _FIELDS = ("id", "role", "rater", "group", "secret", "expires", "uses")
 
@@ -149,7 +149,7 @@ _FIELDS = ("id", "role", "rater", "group", "secret", "expires", "uses")
 def invitation_payload(
     secret: str, *, role: str = "rater", group: str = "", expires: str | None = None, uses: int = 1
 ) -> dict[str, Json]:
-    """Payload of :attr:`EventKind.INVITED`, with a new pseudonym for a rater.
+    """Payload of :attr:`EventKind.INVITED`, with a new pseudonym.
 
     Args:
         secret: What the link carries, at least 256 random bits; only its hash is in the payload.
@@ -158,11 +158,10 @@ def invitation_payload(
         expires: ISO 8601 in UTC; ``None`` for never.
         uses: How many browsers the link lets in, 1 to 100.
     """
-    rater = f"rater-{secrets.token_hex(5)}" if role == "rater" else ""
     return {
         "id": secrets.token_hex(4),
         "role": role,
-        "rater": rater,
+        "rater": new_pseudonym() if role == "rater" else f"viewer-{secrets.token_hex(5)}",
         "group": group,
         "secret": secret_hash(secret),
         "expires": expires,
@@ -188,13 +187,13 @@ def _known(connection: Connection) -> Invitations:
 def _check_invited(connection: Connection, payloads: Iterable[Mapping[str, Any]]) -> None:
     """Refuse an invitation that nobody could use, or whose names are taken."""
     known = _known(connection)
-    taken = {each.id for each in known.by_id.values()} | {each.rater for each in known.by_id.values()} - {""}
+    taken = {name for each in known.by_id.values() for name in (each.id, each.rater)}
     secrets_taken = {each.secret for each in known.by_id.values()}
     for payload in payloads:
         for wrong, why in _faults(payload):
             if wrong:
                 raise InputError(f"an invitation's {why}")
-        names = {payload["id"], payload["rater"]} - {""}
+        names = {payload["id"], payload["rater"]}
         if names & taken or payload["secret"] in secrets_taken:
             raise ConflictError(f"invitation {payload['id']!r} repeats an earlier one; make a new one")
         taken |= names
@@ -202,7 +201,7 @@ def _check_invited(connection: Connection, payloads: Iterable[Mapping[str, Any]]
 
 
 def _faults(payload: Mapping[str, Any]) -> Sequence[tuple[bool, str]]:
-    role, rater, uses = payload["role"], payload["rater"], payload["uses"]
+    role, rater, group, uses = (payload[name] for name in ("role", "rater", "group", "uses"))
     whole = isinstance(uses, int) and not isinstance(uses, bool)
     return (
         (
@@ -211,12 +210,12 @@ def _faults(payload: Mapping[str, Any]) -> Sequence[tuple[bool, str]]:
         ),
         (role not in GUEST_ROLES, f"role is one of {', '.join(GUEST_ROLES)}; not {role!r:.80}"),
         (
-            rater != "" if role == "viewer" else not _matches(_NAME, rater) or rater == "palate",
-            f"rater is a pseudonym for a rater and empty for a viewer; not {rater!r:.90}",
+            not _matches(_NAME, rater) or rater == "palate",
+            f"rater is a pseudonym of 1 to 80 letters, digits, - and _; not {rater!r:.90}",
         ),
         (
-            payload["group"] != "" and not _matches(_NAME, payload["group"]),
-            f"group is 1 to 80 letters, digits, - and _, or empty; not {payload['group']!r:.90}",
+            not isinstance(group, str) or len(group) > 80 or (group != "" and not group.isprintable()),
+            f"group is a printable name of at most 80 characters, or empty; not {group!r:.90}",
         ),
         (
             not _matches(_HASH, payload["secret"]),

@@ -414,6 +414,7 @@ class StudyState:
 
     def _remove(self, event: StoredEvent) -> None:
         gone, what = event.payload["rater"], event.payload["votes"]
+        self.invitations.apply(event)
         self.raters.pop(gone, None)
         self.removed[gone] = what
         for votes in (self._votes, self._checks):

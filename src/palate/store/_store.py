@@ -40,7 +40,7 @@ from palate.store._content import (
 from palate.store._copy import copy_rows
 from palate.store._duels import count_ready, count_stages, load_duels, one_row, open_rows
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
-from palate.store._invitations import ACCESS, access_events
+from palate.store._invitations import ACCESS, Invitation, Invitations, access_events, invitation_payload
 from palate.store._outline import read_setup
 from palate.store._people import new_pseudonym, put_name, rater_names, remove
 from palate.store._postgres_url import is_postgres, read_address
@@ -379,6 +379,45 @@ class Store:
         self._writer.run(work)
         return rater
 
+    def invite(
+        self,
+        name: str,
+        secret: str,
+        *,
+        role: str = "rater",
+        group: str = "",
+        expires: str | None = None,
+        uses: int = 1,
+    ) -> Invitation:
+        """Invite a person: a rater takes part from now on, and comes in by a link with the secret.
+
+        Args:
+            name: Who it is, kept where :meth:`remove_rater` can erase it.
+            secret: At least 256 random bits; only its hash is kept.
+            role: ``"rater"``, or ``"viewer"``, who sees results and does not vote.
+            group: Of raters; empty for none.
+            expires: ISO 8601 in UTC, when link and browsers stop working; ``None`` is never.
+            uses: How many browsers the link lets in, 1 to 100.
+
+        Raises:
+            InputError: One of these is not as said.
+        """
+        payload = invitation_payload(secret, role=role, group=group, expires=expires, uses=uses)
+        rater = str(payload["rater"])
+        joined = (EventKind.RATER_JOINED, {"rater": rater, "group": group})
+        events = [(EventKind.INVITED, payload), *([joined] if role == "rater" else [])]
+
+        def work(batch: Batch) -> Invitation:
+            put_name(batch, rater, name)
+            stored = append_events(batch, events, "palate")
+            known = Invitations()
+            known.apply(stored[0])
+            return known.by_id[str(payload["id"])]
+
+        made = self._writer.run(work)
+        self.admissions += 1
+        return made
+
     def name_rater(self, rater: str, name: str) -> None:
         """Keep the name that belongs to a pseudonym, where :meth:`remove_rater` can erase it."""
         self._writer.run(lambda batch: put_name(batch, rater, name))
@@ -401,6 +440,7 @@ class Store:
             NotFoundError: No such rater, or removed already.
         """
         self._writer.run(lambda batch: remove(batch, rater, votes, actor))
+        self.admissions += 1
 
     def ready(self) -> int:
         """How many opened pairings wait for votes."""

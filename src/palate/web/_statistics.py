@@ -1,11 +1,15 @@
 """What the page of statistics shows: plain values and plain sentences for the template."""
 
+import os
 import shlex
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from palate.errors import NotFoundError, StoreError
 from palate.report import label
 from palate.statistics import (
     Agreement,
@@ -14,10 +18,11 @@ from palate.statistics import (
     Repeats,
     SideBias,
     Statistics,
+    StyleBook,
     StyleControl,
     study_statistics,
 )
-from palate.store import StudyState
+from palate.types import Response
 from palate.web._view import StudyView
 from palate.web._words import Words
 
@@ -26,6 +31,8 @@ __all__ = ["StatisticsPage", "StatisticsView", "statistics_view"]
 FEW = 30  # votes below which everything on the page is called a first hint
 SHOWN = 12  # candidates in the table of wins: as many columns as a screen has room for
 PAIRS = 10  # pairs of judges listed
+LONG = 0.5  # seconds that a reader of the page is kept waiting for the newest votes
+BEHIND = 10  # niceness of the thread that works statistics out anew
 ROOM = 18  # percent of the width that a number above the bars needs
 
 
@@ -110,7 +117,10 @@ class StatisticsView:
 
 
 class StatisticsPage:
-    """The statistics of a study, worked out again only when votes or candidates have changed."""
+    """The statistics of a study, worked out again only when votes or candidates have changed.
+
+    Where that takes long, the page shows what was worked out last, and a thread works it out anew.
+    """
 
     def __init__(self, view: StudyView, words: Words) -> None:
         self._view = view
@@ -118,21 +128,54 @@ class StatisticsPage:
         self._lock = threading.Lock()
         self._key: tuple[object, ...] | None = None
         self._found: Statistics | None = None
+        self._styles = StyleBook(self._responses)
+        self._seconds = 0.0
+        self._working: threading.Thread | None = None
 
     def __call__(self) -> StatisticsView:
-        """The page as of now."""
+        """The page as of now, or as of a few seconds ago in a study of very many votes."""
         with self._lock:
-            state = self._view.state()
-            key = (*(vote.seq for vote in state.votes), *state.candidates, *state.withdrawn)
-            if self._found is None or key != self._key:
-                self._found, self._key = self._work(state), key
             found = self._found
+            if found is None or self._seconds < LONG:
+                found = self._bring_up_to_date()
+            elif self._working is None or not self._working.is_alive():
+                self._working = threading.Thread(target=self._follow, name="palate-statistics", daemon=True)
+                self._working.start()
         file = shlex.quote(self._view.store.place)
         return statistics_view(found, self._words["statistics"], name=self._view.title, file=file)
 
-    def _work(self, state: StudyState) -> Statistics:
-        # The page shows the sandwich's intervals; those by resampling come from the command line.
-        return study_statistics(state, self._view.store.get_response, rounds=0)
+    def _bring_up_to_date(self) -> Statistics:
+        began = time.monotonic()
+        store = self._view.store
+        state, votes = self._view.state(), store.columns()
+        last = int(votes.table_M["seq"][-1]) if len(votes) else 0
+        # Votes are only added at the end and taken out, so their number and the last one tell them all.
+        key = (len(votes), last, *state.candidates, *state.withdrawn)
+        if self._found is None or key != self._key:
+            # The page shows the sandwich's intervals; those by resampling come from the command line.
+            self._found = study_statistics(
+                state, store.get_response, votes=votes, styles=self._styles, rounds=0
+            )
+            self._key, self._seconds = key, time.monotonic() - began
+        return self._found
+
+    def _follow(self) -> None:
+        if hasattr(os, "setpriority"):
+            # Of this thread alone, on Linux: whoever votes meanwhile goes first.
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
+        with suppress(StoreError):
+            self._bring_up_to_date()
+
+    def _responses(self, addresses: Sequence[str]) -> Mapping[str, Response]:
+        try:
+            return self._view.store.get_responses(addresses)
+        except NotFoundError:
+            found: dict[str, Response] = {}
+            for address in addresses:
+                with suppress(NotFoundError):
+                    found[address] = self._view.store.get_response(address)
+            return found
 
 
 def statistics_view(found: Statistics, texts: Words, *, name: str, file: str) -> StatisticsView:

@@ -74,7 +74,7 @@ class StudyView:
 
     def name_of(self, rater: str) -> str:
         """The display name of a rater, which only the owner and the rater see; empty when there is none."""
-        return ""
+        return self.store.rater_names().get(rater, "")
 
     def duels(self, person: Person) -> dict[str, Json]:
         """Everything that the voting page shows somebody, as JSON.

@@ -14,7 +14,7 @@ from palate.errors import StoreError
 from palate.store import _schema as tables
 from palate.store._batch import last_link
 from palate.store._events import EventKind, StoredEvent, decode
-from palate.store._state import Stage, StudyState
+from palate.store._state import EventSource, Progress, Stage, StudyState
 from palate.types import Pairing, Verdict, Vote
 
 __all__ = ["OutlineSource", "StudyOutline", "read_setup"]
@@ -39,7 +39,7 @@ _SETUP = (
 )
 
 
-class OutlineSource(Protocol):
+class OutlineSource(EventSource, Protocol):
     """What an outline asks for; the store is one."""
 
     def setup_events(self, after: int = 0) -> tuple[list[StoredEvent], int]:
@@ -64,10 +64,10 @@ class OutlineSource(Protocol):
 
 
 class StudyOutline(StudyState):
-    """What :class:`StudyState` says of a study, without the lists of pairings, duels and votes.
+    """What :class:`StudyState` says of a study, without going through every pairing, duel and vote.
 
-    Asking it for one of those is a mistake, so it is an error and not an empty list. Votes are in
-    ``Store.columns()``.
+    Asking it for one of those lists does go through all events then, which takes long in a large study;
+    ``Store.columns()`` has the votes at a small part of that.
 
     Args:
         source: The study, which it follows.
@@ -75,18 +75,62 @@ class StudyOutline(StudyState):
 
     def __init__(self, source: OutlineSource) -> None:
         super().__init__()
+        # Properties of this class take their place.
         del self.pairings, self.duels
         self._source = source
+        self._whole: StudyState | None = None
+
+    def _everything(self) -> StudyState:
+        whole = self._whole = self._whole or StudyState()
+        if whole.seq < self.seq:
+            for event in self._source.events(whole.seq, self.seq - whole.seq):
+                whole.apply(event)
+        return whole
 
     @property
     def votes(self) -> list[Vote]:
-        """Not kept."""
-        raise AttributeError("an outline has no list of votes; Store.columns() has them")
+        """From every event."""
+        return self._everything().votes
+
+    @property
+    def checks(self) -> list[Vote]:
+        """From every event."""
+        return self._everything().checks
+
+    @property
+    def all_votes(self) -> list[Vote]:
+        """From every event."""
+        return self._everything().all_votes
 
     @property
     def pending(self) -> list[Pairing]:
-        """Not kept, so a withdrawal changes none."""
-        return []
+        """From every event."""
+        return self._everything().pending
+
+    def stage(self, pairing_id: str) -> Stage:
+        """From every event."""
+        return self._everything().stage(pairing_id)
+
+    def progress(self, pairing_id: str) -> Progress:
+        """From every event."""
+        return self._everything().progress(pairing_id)
+
+    def expired(self, duel_id: str) -> bool:
+        """From every event."""
+        return self._everything().expired(duel_id)
+
+    def vote_on(self, duel_id: str) -> Vote | None:
+        """From every event."""
+        return self._everything().vote_on(duel_id)
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("pairings", "duels"):
+            return getattr(self._everything(), name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _withdraw(self, event: StoredEvent) -> None:
+        gone = event.payload["id"]
+        self.withdrawn[gone] = self.candidates.pop(gone)
 
     @property
     def stages(self) -> Counter[Stage]:

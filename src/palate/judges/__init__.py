@@ -8,6 +8,7 @@ from palate.judges._language_model import Examination, LanguageModelJudge, langu
 from palate.judges._metrics import METRICS, Metric, metric, normalise, task_metric
 from palate.judges._mixture import Calibrated, Mixture
 from palate.judges._panel import Cascade, Majority
+from palate.judges._reward import Comparing, PreferenceJudge, RewardGrader, Scoring
 from palate.judges._rules import (
     JsonSchema,
     Language,
@@ -28,6 +29,7 @@ __all__ = [
     "Calibrated",
     "Canary",
     "Cascade",
+    "Comparing",
     "Examination",
     "ExecutedCheck",
     "ExecutedJudge",
@@ -42,8 +44,11 @@ __all__ = [
     "Mixture",
     "Odds",
     "Pattern",
+    "PreferenceJudge",
     "ReadingLevel",
+    "RewardGrader",
     "Score",
+    "Scoring",
     "SimulatedJudge",
     "canaries",
     "executed_judge",

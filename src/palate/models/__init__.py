@@ -1,5 +1,6 @@
 """Who answers: OpenAI-style endpoints, local models, embeddings, a scripted fake, and their meter."""
 
+from palate.models._causal import convert_gguf
 from palate.models._diffusion import DiffusersModel, diffusers_model
 from palate.models._embedded import EmbeddedModel, embedded_model
 from palate.models._embeddings import EmbeddingModel, minilm_model, wordllama_model
@@ -41,6 +42,7 @@ __all__ = [
     "Spent",
     "TransformersModel",
     "cache_folder",
+    "convert_gguf",
     "diffusers_model",
     "embedded_model",
     "fetch_weights",

@@ -2,5 +2,6 @@
 
 from palate.policy.rollouts._kept import KeptAnswers
 from palate.policy.rollouts._sample import TURN, Rollout, RolloutOptions, Rollouts, cut_turn, sample
+from palate.policy.rollouts._stream import Stream
 
-__all__ = ["TURN", "KeptAnswers", "Rollout", "RolloutOptions", "Rollouts", "cut_turn", "sample"]
+__all__ = ["TURN", "KeptAnswers", "Rollout", "RolloutOptions", "Rollouts", "Stream", "cut_turn", "sample"]

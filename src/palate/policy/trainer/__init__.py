@@ -13,17 +13,19 @@ model is a scorer of its own under ``RewardAware("bradley_terry", ImplicitReward
 Importing this loads torch; transformers and PEFT are loaded on use.
 """
 
-from palate.policy.trainer._checkpoint import damage, newest_checkpoint, refuse_pickles, write_folder
+from palate.policy.trainer._checkpoint import MARKER, damage, newest_checkpoint, refuse_pickles, write_folder
 from palate.policy.trainer._groups import Group, Kept, encode_group, keep_usable
 from palate.policy.trainer._layout import Batch, Layout, make_batch
 from palate.policy.trainer._load import load_policy
-from palate.policy.trainer._network import Head, Network, States
+from palate.policy.trainer._network import Head, Network, States, adapt
 from palate.policy.trainer._options import Lora, Speed, TrainOptions, Watch
-from palate.policy.trainer._run import Objective, Progress
+from palate.policy.trainer._reference import Reference
+from palate.policy.trainer._run import Objective, Progress, Run, Task
 from palate.policy.trainer._scorers import LogProbabilities, Scored, Scorer
 from palate.policy.trainer._train import Trained, train
 
 __all__ = [
+    "MARKER",
     "Batch",
     "Group",
     "Head",
@@ -34,13 +36,17 @@ __all__ = [
     "Network",
     "Objective",
     "Progress",
+    "Reference",
+    "Run",
     "Scored",
     "Scorer",
     "Speed",
     "States",
+    "Task",
     "TrainOptions",
     "Trained",
     "Watch",
+    "adapt",
     "damage",
     "encode_group",
     "keep_usable",

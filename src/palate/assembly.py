@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from palate.config import (
+    GoldTexts,
     GrowthTable,
     ModelTable,
     ProposersTable,
     StudyConfig,
     load_examples,
+    load_gold,
     load_inputs,
     load_prompts,
 )
@@ -47,6 +49,7 @@ class Parts(NamedTuple):
     ``target_key`` is the hash of everything but candidate and input that shapes a response.
     ``growers`` make up to ``most`` candidates while votes come in, which ``gate`` lets in or refuses.
     ``answers_ahead`` is on how many inputs every candidate answers before it is asked about.
+    ``gold`` are the duels with a known answer.
     ``repeatable`` asks for sides and identifiers drawn from ``seed``.
     """
 
@@ -73,6 +76,7 @@ class Parts(NamedTuple):
     gate: Gate = Gate()
     answers_ahead: int = 0
     repeatable: bool = False
+    gold: tuple[GoldTexts, ...] = ()
 
     def features_text(self, candidate: Candidate) -> str:
         """The text whose embedding stands for the candidate."""
@@ -143,6 +147,7 @@ def assemble(config: StudyConfig, store: Store, *, reading: bool = False) -> Par
         growers=tuple(zip(config.growth.use, growers, strict=True)),
         most=config.growth.most,
         gate=gate,
+        gold=() if reading else tuple(load_gold(config)),
         answers_ahead=config.study.answers_ahead,
     )
 

@@ -223,6 +223,14 @@ class Learner:
             "or more votes are hardly worth it."
         )
 
+    def decided(self, first: str, second: str) -> bool:
+        """Whether the 95 % interval of the probability that one beats the other lies on one side of ½."""
+        row, other = self._index.get(first), self._index.get(second)
+        if self._bandit is None or row is None or other is None:
+            return True
+        _, low, high = self._bandit.win_rate(row, other)
+        return low > 0.5 or high < 0.5
+
     def worth_of_growing(self, state: StudyState, children: int, clicks: int) -> Exploring | None:
         """What new candidates are worth against further questions about the present ones.
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from palate.store import StudyState
 from palate.types import Pairing, digest
 
-__all__ = ["pairing_for", "queue_depth"]
+__all__ = ["lacking", "pairing_for", "queue_depth"]
 
 NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 ALIKE = 10**6  # uses of an input on which a pair answers alike
@@ -72,3 +72,33 @@ def queue_depth(state: StudyState, seconds: float) -> int:
     paces = [vote.seconds for vote in state.votes[-20:] if vote.seconds]
     pace = max(0.5, statistics.median(paces)) if paces else 2.0
     return min(DEEPEST, 3 + math.ceil(2 * seconds / pace))
+
+
+def lacking(state: StudyState, depth: int, under_way: Sequence[Pairing]) -> list[str]:
+    """Which groups need more questions, so that no rater runs out of them.
+
+    Args:
+        state: The study as stored.
+        depth: How many questions each rater should have ahead.
+        under_way: Pairings that are not stored yet.
+
+    Returns:
+        A group for each question to prepare; the empty one where the study deals to no groups.
+    """
+    wanted: list[str] = []
+    for group in state.rules.groups or ("",):
+        ahead = _fewest_ahead(state, group) + sum(pairing.group == group for pairing in under_way)
+        wanted += [group] * max(0, depth - ahead)
+    return wanted
+
+
+def _fewest_ahead(state: StudyState, group: str) -> int:
+    """Questions that the worst-off rater of a group can be shown, or holds."""
+    waiting = [(pairing, state.progress(pairing.id)) for pairing in state.pending]
+    free = [set(so_far.judges) for p, so_far in waiting if p.group in ("", group) and so_far.stage == "ready"]
+    known = {judge for p, so_far in waiting if p.group in ("", group) for judge in so_far.judges}
+    known |= {rater for rater, of in state.raters.items() if of == group or not group}
+    known -= state.removed.keys()
+    ahead = [sum(judge not in seen for seen in free) + state.held_by(judge) for judge in known]
+    # Somebody new has seen nothing; where one person votes alone, nobody new is waited for.
+    return min([*ahead, *([len(free)] if len(known) != 1 else [])])

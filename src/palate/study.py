@@ -6,11 +6,13 @@ computed from them, so a study can be killed at any moment and opened again.
 """
 
 import contextlib
+import math
 import random
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,15 +30,17 @@ from palate.learner import Learner, by_context, seed_of
 from palate.models import Spent
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
-from palate.questions import pairing_for, queue_depth
+from palate.questions import lacking, pairing_for, queue_depth
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings
 from palate.responder import OUTAGE, Responder
 from palate.store import (
     EventKind,
+    GoldDuel,
     Store,
     StudyState,
     candidates_payload,
     comparisons,
+    gold_payload,
     inputs_payload,
     is_postgres,
     open_store,
@@ -55,6 +59,7 @@ from palate.types import (
     Pairing,
     Proposer,
     Receipt,
+    Response,
     Standing,
     Target,
     Verdict,
@@ -66,6 +71,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Study"]
+
+OUTSTANDING = 200  # open questions that a strategy is told of, the latest
+RECENT = 20  # votes whose pairings may be asked about once more
 
 Progress = Callable[[str, int, int], None]
 
@@ -258,14 +266,16 @@ class Study:
 
     # -- respond ---------------------------------------------------------------------------------
 
-    def _start(self, n: int) -> None:
-        """Choose ``n`` questions and start producing their responses."""
-        if n <= 0:
+    def _start(self, groups: Sequence[str]) -> None:
+        """Choose a question for each of some groups of raters and start producing its responses."""
+        if not groups:
             return
-        pending = [*self.state.pending, *(pairing for pairing, _ in self._in_flight.values())]
-        for first, second in self._learner.choose(n, pending):
-            pairing = pairing_for(self.state, (first, second), pending, self.parts.seed, self._ahead.said)
+        pending = [*self.state.pending[-OUTSTANDING:], *(pairing for pairing, _ in self._in_flight.values())]
+        for group, pair in zip(groups, self._learner.choose(len(groups), pending), strict=True):
+            pairing = pairing_for(self.state, pair, pending, self.parts.seed, self._ahead.said)
+            pairing = replace(pairing, group=group)
             pending.append(pairing)
+            first, second = pair
             place = self.state.inputs[pairing.input_id]
             one, other = self.state.candidates[first], self.state.candidates[second]
             work = self._responder.open(pairing, one, other, place)
@@ -285,11 +295,13 @@ class Study:
             if duels:
                 return duels[0]
             self._refresh()
+            if self._ask_again():
+                continue
             if self.parts.max_votes is not None and self._learner.votes >= self.parts.max_votes:
                 raise BudgetError(f"all {self.parts.max_votes} votes of the study's budget are used")
             self._learner.bandit  # noqa: B018 - says at once when there is nothing to compare
             if not self._in_flight:
-                self._start(1)
+                self._start([self._group_of(judge)])
             self._collect(block=True)
             if self._responder.outage >= OUTAGE:
                 why = self._responder.last_failure
@@ -377,10 +389,12 @@ class Study:
         pause = 0.5
         while not stop.is_set():
             self._refresh()
+            self._ask_again()
             self._collect(block=False)
             can_compare = self._can_compare
             if can_compare:
-                self._start(self._wanted() - self.store.ready() - len(self._in_flight))
+                under_way = [pairing for pairing, _ in self._in_flight.values()]
+                self._start(lacking(self.state, self._wanted(), under_way))
             if proposing is None and (not can_compare or self.store.ready()):
                 proposing = self._engine.submit(self._proposing.fill(on_progress))
             if proposing is not None and proposing.done() and (error := proposing.exception()):
@@ -445,7 +459,31 @@ class Study:
     def _wanted(self) -> int:
         """How many questions to keep ready, and no more than there are votes left."""
         depth, limit = queue_depth(self.state, self._responder.seconds), self.parts.max_votes
-        return depth if limit is None else min(depth, limit - self._learner.votes)
+        if limit is None:
+            return depth
+        return min(depth, math.ceil((limit - self._learner.votes) / self.state.rules.overlap))
+
+    def _group_of(self, judge: str) -> str:
+        """The group that questions for a judge are dealt to."""
+        group = self.state.raters.get(judge, "")
+        return group if group in self.state.rules.groups else ""
+
+    def _ask_again(self) -> bool:
+        """Ask one more rater about pairings whose winner is not clear; returns whether there are any."""
+        state, rules = self.state, self.state.rules
+        if not rules.until_decided or state.closed is not None:
+            return False
+        unsure: list[str] = []
+        for pairing_id in dict.fromkeys(vote.pairing_id for vote in state.votes[-RECENT:]):
+            so_far, pairing = state.progress(pairing_id), state.pairings[pairing_id]
+            stands = pairing.first in state.candidates and pairing.second in state.candidates
+            full = so_far.stage == "voted" and so_far.wanted < rules.most
+            if stands and full and not self._learner.decided(pairing.first, pairing.second):
+                unsure.append(pairing_id)
+        if unsure:
+            self.store.append_many([(EventKind.PAIRING_EXTENDED, {"id": named}) for named in unsure])
+            state.follow(self.store)
+        return bool(unsure)
 
     # -- report ----------------------------------------------------------------------------------
 
@@ -527,6 +565,18 @@ class Study:
         if inputs:
             self.store.append(EventKind.INPUTS_ADDED, inputs_payload(inputs))
         known = {**self.state.candidates, **self.state.withdrawn}
+        gold = [
+            GoldDuel(
+                pair.id,
+                Input(pair.id, pair.input),
+                self.store.put_response(f"{pair.id}-better", Response("text", pair.better)),
+                self.store.put_response(f"{pair.id}-worse", Response("text", pair.worse)),
+            )
+            for pair in parts.gold
+            if pair.id not in self.state.gold
+        ]
+        if gold:
+            self.store.append(EventKind.GOLD_ADDED, gold_payload(gold))
         own = [candidate for candidate in parts.own if candidate.id not in known]
         if own:
             self.store.append(EventKind.CANDIDATES_ADDED, candidates_payload(own))

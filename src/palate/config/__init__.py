@@ -1,7 +1,7 @@
 """The study file: read, checked, explained. Every mistake in it is one line that says what to do."""
 
 from palate.config._check import check_data, commands_of
-from palate.config._data import columns_of, load_examples, load_inputs, load_prompts
+from palate.config._data import GoldTexts, columns_of, load_examples, load_gold, load_inputs, load_prompts
 from palate.config._diff import diff
 from palate.config._read import parse_config, read_config
 from palate.config._rows import read_rows
@@ -9,12 +9,14 @@ from palate.config._schema import json_schema
 from palate.config._tables import (
     BudgetTable,
     ExamplesTable,
+    GoldTable,
     GrowthTable,
     InputsTable,
     ModelTable,
     PageTable,
     PromptsTable,
     ProposersTable,
+    RatersTable,
     StrategyTable,
     StudyConfig,
     StudyTable,
@@ -23,12 +25,15 @@ from palate.config._tables import (
 __all__ = [
     "BudgetTable",
     "ExamplesTable",
+    "GoldTable",
+    "GoldTexts",
     "GrowthTable",
     "InputsTable",
     "ModelTable",
     "PageTable",
     "PromptsTable",
     "ProposersTable",
+    "RatersTable",
     "StrategyTable",
     "StudyConfig",
     "StudyTable",
@@ -38,6 +43,7 @@ __all__ = [
     "diff",
     "json_schema",
     "load_examples",
+    "load_gold",
     "load_inputs",
     "load_prompts",
     "parse_config",

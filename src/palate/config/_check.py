@@ -5,9 +5,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
-from palate.config._data import load_examples, load_inputs, load_prompts
+from palate.config._data import load_examples, load_gold, load_inputs, load_prompts
 from palate.config._tables import (
+    UNTIL_DECIDED,
     ExamplesTable,
+    GoldTable,
     GrowthTable,
     InputsTable,
     ModelTable,
@@ -59,6 +61,7 @@ def check(config: StudyConfig) -> None:
     _check_proposers(config, config.proposers, "proposers")
     _check_growth(config)
     _check_judges(config)
+    _check_raters(config)
 
 
 def check_data(config: StudyConfig) -> None:
@@ -69,6 +72,7 @@ def check_data(config: StudyConfig) -> None:
         ConfigError: A prompt or the template names a column that the inputs lack; too few examples.
     """
     inputs = load_inputs(config)
+    load_gold(config)
     examples, wanted = load_examples(config), config.prompts.demonstrations
     if wanted > len(examples):
         raise ConfigError(
@@ -117,7 +121,21 @@ def commands_of(config: StudyConfig) -> str:
     return "; ".join(part.runs for part in found if isinstance(part, Runs) and part.runs)
 
 
-def _one_source(table: str, given: InputsTable | ExamplesTable) -> None:
+def _check_raters(config: StudyConfig) -> None:
+    if config.gold is not None:
+        _one_source("gold", config.gold)
+        if config.raters is None:
+            raise ConfigError("[gold] is planted among the duels of several raters; add the table [raters]")
+    raters = config.raters
+    if raters is None:
+        return
+    if "most" in raters.model_fields_set and raters.overlap != UNTIL_DECIDED:
+        raise ConfigError(f'[raters] most needs overlap = "{UNTIL_DECIDED}"; take it out, or set that')
+    if len(set(raters.groups)) < len(raters.groups):
+        raise ConfigError("[raters] groups names a group twice; name each once")
+
+
+def _one_source(table: str, given: InputsTable | ExamplesTable | GoldTable) -> None:
     if given.inline is None and given.path is None:
         raise ConfigError(f"[{table}] has neither inline nor path; give exactly one of them")
     if given.inline is not None and given.path is not None:

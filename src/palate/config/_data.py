@@ -2,15 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from palate.config._rows import Row, Rows, as_text, choose_column, read_rows
-from palate.config._tables import ExamplesTable, InputsTable, StudyConfig
+from palate.config._tables import ExamplesTable, GoldTable, InputsTable, StudyConfig
 from palate.errors import InputError
 from palate.types import Example, Input, digest
 
-__all__ = ["columns_of", "load_examples", "load_inputs", "load_prompts"]
+__all__ = ["GoldTexts", "columns_of", "load_examples", "load_gold", "load_inputs", "load_prompts"]
+
+
+class GoldTexts(NamedTuple):
+    """An input and two answers to it, of which one is known to be better."""
+
+    id: str
+    input: str
+    better: str
+    worse: str
 
 
 def load_inputs(config: StudyConfig) -> list[Input]:
@@ -64,6 +74,29 @@ def load_examples(config: StudyConfig) -> list[Example]:
     ]
 
 
+def load_gold(config: StudyConfig) -> list[GoldTexts]:
+    """Load the duels with a known answer; none when the study file has no ``[gold]``.
+
+    Raises:
+        InputError: The source cannot be read, lacks a column, or a row has no text or the same answer twice.
+    """
+    table = config.gold
+    if table is None:
+        return []
+    rows = _rows("gold", table, config.folder)
+    names = [
+        choose_column(rows, name, key=f"[gold] {name}", usual=()) for name in ("input", "better", "worse")
+    ]
+    found: dict[str, GoldTexts] = {}
+    for number, row in rows.numbered:
+        asked, better, worse = (_text(rows, number, row, name) for name in names)
+        if better == worse:
+            raise InputError(f"{rows.source}, row {number}: better and worse are the same text; change one")
+        identity = f"gold-{digest([asked, better, worse])[:16]}"
+        found[identity] = GoldTexts(identity, asked, better, worse)
+    return list(found.values())
+
+
 def load_prompts(config: StudyConfig) -> list[str]:
     """Load the seed prompt and the user's own list, in this order, each text once.
 
@@ -88,7 +121,9 @@ def columns_of(path: Path) -> tuple[str, ...]:
     return read_rows(path, what="inputs", limit=1).columns
 
 
-def _rows(name: str, table: InputsTable | ExamplesTable, folder: Path, *, plain: str = "input") -> Rows:
+def _rows(
+    name: str, table: InputsTable | ExamplesTable | GoldTable, folder: Path, *, plain: str = "input"
+) -> Rows:
     """Read a table's source; ``plain`` is the column of an inline entry that is a text alone."""
     if table.path is not None:
         return read_rows(folder / table.path, what=f"[{name}] path", limit=table.limit)

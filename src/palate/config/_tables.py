@@ -6,15 +6,26 @@ sees while typing and what is enforced cannot drift apart.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from palate.registry import look_up, parts
 
 __all__ = [
     "BudgetTable",
     "ExamplesTable",
+    "GoldTable",
     "GrowthTable",
     "InputsTable",
     "JudgeTable",
@@ -22,6 +33,7 @@ __all__ = [
     "PageTable",
     "PromptsTable",
     "ProposersTable",
+    "RatersTable",
     "StrategyTable",
     "StudyConfig",
     "StudyTable",
@@ -32,6 +44,27 @@ MAX_CANDIDATES = 10_000
 # Options of parts that name files.
 _FILES = frozenset({"path", "prices", "rubric"})
 
+UNTIL_DECIDED = "until decided"
+MOST_RATERS = 50  # on one pairing; more say nothing that these do not
+
+
+def _overlap(value: object) -> int | str:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_RATERS
+    if not whole and value != UNTIL_DECIDED:
+        # One validator and not a union: a union would answer a mistake with one complaint for each branch.
+        allowed = {"most": MOST_RATERS, "word": UNTIL_DECIDED}
+        raise PydanticCustomError("overlap", 'a whole number from 1 to {most}, or "{word}"', allowed)
+    return cast("int | str", value)
+
+
+_OVERLAP_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": MOST_RATERS},
+        {"type": "string", "enum": [UNTIL_DECIDED]},
+    ]
+}
+Overlap = Annotated[int | str, PlainValidator(_overlap), WithJsonSchema(_OVERLAP_SCHEMA)]
+Share = Annotated[float, Field(ge=0, le=0.5)]
 Row: TypeAlias = "str | dict[str, JsonValue]"
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
@@ -202,6 +235,35 @@ class BudgetTable(_Table):
     """Votes after which the study is done."""
 
 
+class RatersTable(_Table):
+    """Several people who vote. Without this table a study is for one person, and nothing is planted."""
+
+    overlap: Overlap = 1
+    """How many raters vote on each pair, each once; `"until decided"` asks another one while the belief about
+    the pair is unsure."""
+    most: Annotated[int, Field(ge=2, le=MOST_RATERS)] = 5
+    """Most raters on one pair where the overlap is `"until decided"`."""
+    lease: Annotated[int, Field(ge=10, le=604_800)] = 900
+    """Seconds after which a pair that was shown and not voted on may go to somebody else."""
+    gold: Share = 0.05
+    """Share of duels with a known answer, planted from `[gold]`."""
+    repeats: Share = 0.05
+    """Share of a rater's own earlier duels, shown again with the sides exchanged."""
+    groups: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Groups of raters, each with pairs of its own; `""` among them stands for pairs that everybody sees."""
+
+
+class GoldTable(_Table):
+    """Pairs of answers of which one is known to be better. Give exactly one of `inline` and `path`."""
+
+    inline: Annotated[tuple[dict[str, JsonValue], ...], Field(strict=False)] | None = None
+    """The pairs themselves, as tables with `input`, `better` and `worse`."""
+    path: Text | None = None
+    """A `.jsonl` or `.csv` file with the columns `input`, `better` and `worse`."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many rows."""
+
+
 class PageTable(_Table):
     """The page that people vote on."""
 
@@ -230,6 +292,10 @@ class StudyConfig(_Table):
     """Judges that need no person, by the names that you give them: `[judges.strict]`."""
     budget: BudgetTable = BudgetTable()
     page: PageTable = PageTable()
+    raters: RatersTable | None = None
+    """Several people who vote; without it a study is for one person."""
+    gold: GoldTable | None = None
+    """Pairs of answers of which one is known to be better."""
 
     _path: Path = PrivateAttr(default=Path("study.toml"))
     _source: str = PrivateAttr(default="")

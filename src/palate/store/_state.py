@@ -159,6 +159,7 @@ class StudyState:
         self._dropped: dict[int, Vote] = {}
         self._vote_of: dict[str, int] = {}
         self._given: dict[str, list[int]] = {}
+        self._held: Counter[str] = Counter()
         self.taught = 0
 
     @classmethod
@@ -212,6 +213,10 @@ class StudyState:
         given = self._given.get(judge, ())
         last = (self._votes.get(given[-1]) or self._checks[given[-1]]) if given else None
         return len(given), None if last is None else last.duel_id
+
+    def held_by(self, judge: str) -> int:
+        """How many pairings await a judge's vote under a lease that stands."""
+        return self._held[judge]
 
     def stage(self, pairing_id: str) -> Stage:
         """How far a pairing has come."""
@@ -312,6 +317,7 @@ class StudyState:
 
     def _hold(self, duel: ShownDuel, by: int) -> None:
         if not duel.planted:
+            self._held[duel.judge] += by
             so_far = self._progress[duel.pairing_id]
             self._move(duel.pairing_id, so_far._replace(held=so_far.held + by))
 
@@ -331,6 +337,7 @@ class StudyState:
         if not duel.planted:
             so_far = self._progress[duel.pairing_id]
             now = so_far._replace(held=so_far.held + 1, judges=(*so_far.judges, duel.judge))
+            self._held[duel.judge] += 1
             self._move(duel.pairing_id, now)
         elif duel.planted == GOLD:
             self.gold[duel.pairing_id]
@@ -352,6 +359,7 @@ class StudyState:
         self._expired.discard(duel.id)
         if duel.planted:
             return False
+        self._held[duel.judge] -= not late
         so_far = self._progress[duel.pairing_id]
         surplus = so_far.given >= so_far.wanted
         self._move(
@@ -402,6 +410,7 @@ class StudyState:
         if not vote.planted:
             so_far = self._progress[vote.pairing_id]
             now = so_far._replace(given=so_far.given - (not vote.surplus), held=so_far.held + 1)
+            self._held[vote.judge] += 1
             self._move(vote.pairing_id, now)
 
     def _add_gold(self, event: StoredEvent) -> None:

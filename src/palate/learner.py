@@ -4,7 +4,8 @@ The belief is a function of the candidates and of the votes that stand, in their
 one by one; whenever history itself changes (an undone vote, a new or withdrawn candidate, an answer that
 became known ahead of the questions) the strategy is
 rebuilt from nothing and the votes are replayed, so that a live study and a reopened one cannot differ. Votes
-on a candidate that was withdrawn keep teaching about those that it met.
+on a candidate that was withdrawn keep teaching about those that it met. Once a machine has voted, every fifth
+question to people teaches nothing: those votes confirm the winner, see palate.choice.held_out_votes.
 
 Candidates that are answers to inputs share one belief, but only answers to the same input meet. The next
 question goes to the input with the fewest, each input has a report of its own, and asking ends when it would
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from palate.choice import is_held_out, is_machine
 from palate.errors import InputError
 from palate.store import StudyState
 from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
@@ -68,6 +70,7 @@ class Learner:
         self._groups: dict[str | None, list[int]] = {}  # rows that may meet, by the input that they are for
         self._votes: Counter[str | None] = Counter()  # that teach, by group
         self._told: list[int] = []
+        self._machines = False  # whether one has voted
         self._bandit: DuelBandit | None = None
 
     @property
@@ -126,6 +129,7 @@ class Learner:
             }
             self._votes = Counter()
             self._told = []
+            self._machines = False
             self._bandit = None
             if any(len(rows) > 1 for rows in self._groups.values()):
                 feature_ND = np.stack([features[identifier] for identifier in ids])
@@ -257,6 +261,10 @@ class Learner:
         )
 
     def _tell(self, vote: Vote, state: StudyState) -> None:
+        if is_machine(vote.judge):
+            self._machines = self._machines or vote.verdict.teaches
+        elif self._machines and is_held_out(vote.pairing_id):
+            return
         left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
         if self._bandit is not None and left is not None and right is not None:
             known = state.candidates.get(vote.left_candidate) or state.withdrawn[vote.left_candidate]

@@ -1,5 +1,3 @@
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 
@@ -15,14 +13,12 @@ def vote(seq: int, left: str, right: str, said: str, judge: str) -> Vote:
     return Vote(seq, f"d{seq}", f"p{seq}", "i", left, right, Verdict(said), judge, "", 1.0, "", None, None)
 
 
-def cast(
-    count: int, judge: str, start: int, seed: int = 0, pairs: Iterable[tuple[str, str]] = ()
-) -> list[Vote]:
+def cast(count: int, judge: str, start: int, seed: int = 0) -> list[Vote]:
     """Votes on random pairs: people follow the utilities, a machine takes whatever shouts."""
     rng = np.random.default_rng(seed)
     names = list(UTILITY)
     found = []
-    allowed = list(pairs) or [(a, b) for a in names for b in names if a != b]
+    allowed = [(a, b) for a in names for b in names if a != b]
     for seq in range(start, start + count):
         left, right = allowed[int(rng.integers(len(allowed)))]
         chance = sigmoid(np.array(UTILITY[left] - UTILITY[right]))

@@ -57,6 +57,10 @@ class GroupFit(NamedTuple):
     together: float
     apart: float
 
+    def wins(self, group: int, candidate: int) -> float:
+        """Share of duels that a candidate is believed to win in a group, against the others."""
+        return float(_won(self.draw_SGN[:, [group]])[:, 0, candidate].mean())
+
 
 def fit_groups(kernel_NN: Array, votes: Votes, group_M: Rows, rng: np.random.Generator) -> GroupFit:
     """Learn the utilities of groups of raters, as alike as the votes let them be.

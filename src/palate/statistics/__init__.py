@@ -5,6 +5,7 @@ and no embedding: :func:`study_statistics` counts and fits, and returns plain va
 """
 
 from palate.statistics._agree import Agreement, JudgePair, Repeats
+from palate.statistics._groups import Groups, GroupTaste, TradeOff, groups_of, study_groups
 from palate.statistics._promotion import Promotion, promotion
 from palate.statistics._segments import Segment, SegmentColumn
 from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
@@ -15,6 +16,8 @@ from palate.statistics._values import Figure
 __all__ = [
     "Agreement",
     "Figure",
+    "GroupTaste",
+    "Groups",
     "JudgePair",
     "JudgeTrust",
     "Oddity",
@@ -28,8 +31,11 @@ __all__ = [
     "StyleBook",
     "StyleControl",
     "StyleEffect",
+    "TradeOff",
     "Trust",
+    "groups_of",
     "promotion",
+    "study_groups",
     "study_statistics",
     "study_trust",
     "style_counts",

@@ -80,9 +80,9 @@ class Promotion:
                 return "The winner is the seed prompt itself; there is nothing to promote."
             case "machines only":
                 return (
-                    "Not promoted: machines alone have voted, and people may like something else. Let people "
-                    "vote on this study: palate run, without --judge. One question in five that people get is "
-                    f"then kept out of learning; about {self.needed} such votes are needed."
+                    "Not promoted: machines alone have voted, and people may like something else. Let "
+                    "people vote on this study: palate run, without --judge. One question in five "
+                    f"is then kept out of learning; about {self.needed} such votes are needed."
                 )
             case "promoted":
                 return f"Promoted: people confirm it. It wins {share}."

@@ -5,8 +5,8 @@ python benchmarks/peers_load.py --votes 2000 --write benchmarks/results/peers_lo
 Every product is installed from its package into a virtual environment of its own (kept in ``--folder``),
 started on loopback with fresh data and asked by the same client: as many comparisons as votes, 32 requests
 in flight, one vote each. Then every tenth request is sent once more, as a browser does that got no answer,
-and one comparison gets the opposite vote. Afterwards the product's own data say how many votes there are. Last, a
-request with a foreign ``Host`` and ``Origin`` and no credentials asks for the collected data.
+and one comparison gets the opposite vote. Afterwards the product's own data say how many votes there are.
+Last, a request with a foreign ``Host`` and ``Origin`` and no credentials asks for the collected data.
 """
 
 import argparse
@@ -409,8 +409,8 @@ def table(rows: Sequence[Row | tuple[str, str]], arguments: argparse.Namespace) 
         f"before: {arguments.load:.1f}. {arguments.votes:,} comparisons with one vote each, {IN_FLIGHT} "
         "requests in flight over loopback, each product's default server and database. Then "
         f"{arguments.votes // REPEATS:,} of the requests once more, as after an answer that was lost, and "
-        "the opposite vote on one comparison. *Stored* should be the number of votes. *Foreign page*: a request "
-        "for the collected data with another site's Host and Origin and no credentials.",
+        "the opposite vote on one comparison. *Stored* should be the number of votes. *Foreign page*: a "
+        "request for the collected data with another site's Host and Origin and no credentials.",
         "",
         "| product | acknowledged | failed | acknowledged/s | p50, ms | p99, ms | stored | opposite vote | "
         "foreign page |",

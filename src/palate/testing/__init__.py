@@ -2,6 +2,7 @@
 
 from palate.testing._faults import Fault, FaultReport, FaultyDisk, fault_storm
 from palate.testing._judges import JudgeContract, sample_duels
+from palate.testing._leases import LeaseReport, simulate_leases
 from palate.testing._models import ModelContract
 from palate.testing._postgres import PostgresServer, find_postgres, postgres_server
 from palate.testing._rater_contract import RaterContract, SimulatedClock, with_rules
@@ -16,6 +17,7 @@ __all__ = [
     "FaultReport",
     "FaultyDisk",
     "JudgeContract",
+    "LeaseReport",
     "ModelContract",
     "PostgresServer",
     "ProposerContract",
@@ -33,6 +35,7 @@ __all__ = [
     "postgres_server",
     "sample_duels",
     "save_tiny_model",
+    "simulate_leases",
     "storm",
     "tiny_model",
     "tiny_tokeniser",

@@ -4,7 +4,7 @@ Looking at an invitation uses nothing up, since chat programs and mail filters l
 its one button does.
 """
 
-import asyncio
+from asyncio import sleep
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -154,7 +154,7 @@ class Entry:
 
     async def _wrong(self, address: str) -> None:
         self._meter.refused("secret")
-        await asyncio.sleep(self._throttle.wrong(address))
+        await sleep(self._throttle.wrong(address))
 
 
 def _leading_on(path: str) -> Response:

@@ -98,7 +98,7 @@ class Pages:
 
     async def statistics_page(self, request: Request) -> Response:
         """The page that shows what the votes say by themselves."""
-        view = await run_in_threadpool(self._view.whole, self._statistics)
+        view = await run_in_threadpool(self._statistics)
         return self._page(request, "statistics.html", t=self._words["statistics"], v=view)
 
     async def owner_page(self, request: Request) -> Response:

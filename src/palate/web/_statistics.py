@@ -147,7 +147,7 @@ class StatisticsPage:
     def _bring_up_to_date(self) -> Statistics:
         began = time.monotonic()
         store = self._view.store
-        state, votes = self._view.state(), store.columns()
+        state, votes = self._view.outline(), store.columns()
         last = int(votes.table_M["seq"][-1]) if len(votes) else 0
         # Votes are only added at the end and taken out, so their number and the last one tell them all.
         key = (len(votes), last, *state.candidates, *state.withdrawn)

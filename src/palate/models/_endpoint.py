@@ -15,6 +15,21 @@ __all__ = ["OPENAI_URL", "Endpoint", "checked_url", "endpoint_at"]
 OPENAI_URL = "https://api.openai.com/v1"
 """Where requests go unless ``base_url`` says otherwise."""
 
+KEY_HOSTS: Mapping[str, str] = {
+    "DEEPSEEK_API_KEY": "api.deepseek.com",
+    "FIREWORKS_API_KEY": "api.fireworks.ai",
+    "GEMINI_API_KEY": "generativelanguage.googleapis.com",
+    "GROQ_API_KEY": "api.groq.com",
+    "MISTRAL_API_KEY": "api.mistral.ai",
+    "OPENAI_API_KEY": "api.openai.com",
+    "OPENROUTER_API_KEY": "openrouter.ai",
+    "TOGETHER_API_KEY": "api.together.xyz",
+    "XAI_API_KEY": "api.x.ai",
+}
+"""The hosts that keys in variables of these names are for; ``NAME_HOST`` says so of any other."""
+
+_LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -49,11 +64,20 @@ class Endpoint:
         """Read the key; ``""`` when none is sent.
 
         Raises:
-            ConfigError: The named environment variable is not set, or is empty.
+            ConfigError: The named environment variable is not set, or is empty, or its key is not for the
+                host: a study file from somebody else could name any variable and any address.
         """
         variable = self.api_key_env
         if variable is None:
             return ""
+        host = urlsplit(self.base_url).hostname or ""
+        bound = os.environ.get(f"{variable}_HOST", "").strip().lower()
+        known = {bound} if bound else {*_LOOPBACK, KEY_HOSTS.get(variable, "")}
+        if host not in known:
+            raise ConfigError(
+                f"the key in {variable} is not sent to {host}: nothing says that it belongs there; if it "
+                f"does, say so where the key is (export {variable}_HOST={host})"
+            )
         key = os.environ.get(variable, "").strip()
         if not key:
             raise ConfigError(

@@ -8,9 +8,12 @@ machine does meets all alike. Seconds are those of the wall and of the processor
 the first two; ratios are of the wall. A token is one of prompt + answer, counted once for each answer, for
 everybody. Memory is the process's peak after the first two updates, libraries and all; Linux only.
 
-What TRL's defaults do: bfloat16 autocast, activations computed again in the backward pass, the reference in
-every step. Its best settings here: bfloat16 weights below an adapter, activations kept, the reference
-computed once before. ``padding_free`` is switched off in this version of TRL whatever is asked for.
+TRL's defaults compute activations again in the backward pass, and the reference in every step. At its best
+settings here it keeps activations and computes the reference once before. Its default number format,
+bfloat16, is used for everybody where the processor multiplies it, below an adapter for the weights too (ours
+and TRL's best); where the processor would only imitate it, many times slower, everybody uses 32 bits.
+``padding_free`` is switched off in this version of TRL whatever is asked for. Ours, pair by pair, makes the
+same update from four batches of one pair; with least memory it computes activations again as well.
 """
 
 import argparse
@@ -26,7 +29,7 @@ from pathlib import Path
 
 PAIRS = 4
 RESULT = Path(__file__).parent / "results" / "dpo_step.md"
-WAYS = ("palate", "palate, pair by pair", "TRL defaults", "TRL best")
+WAYS = ("palate", "palate, pair by pair", "palate, least memory", "TRL defaults", "TRL best")
 
 
 def worker(way: str, lora: bool, threads: int, prompt: int, answer: int, steps: int) -> None:
@@ -66,24 +69,26 @@ def worker(way: str, lora: bool, threads: int, prompt: int, answer: int, steps: 
             elif news.stage == "reference" and news.done == news.total:
                 wait()
 
-        one = way.endswith("pair by pair")
+        one = way != "palate"
         options = TrainOptions(
             steps=steps,
             batch=1 if one else PAIRS,
             accumulate=PAIRS if one else 1,
             learning_rate=1e-6,
             schedule="constant",
-            dtype="bf16",
+            dtype=fast_dtype(),
+            gradient_checkpointing=way.endswith("least memory"),
             lora=Lora(**LORA) if lora else None,
         )
         with tempfile.TemporaryDirectory() as folder:
             train(load(), None, groups, dpo(BETA), options, folder=Path(folder), progress=progress)
             told = memory()
     else:
-        settings = {"gradient_checkpointing": True}
+        half = fast_dtype() == "bf16"
+        settings = {"gradient_checkpointing": True, "bf16": half}
         if way == "TRL best":
-            settings = {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
-            settings["model_dtype"] = "bfloat16" if lora else "float32"
+            settings |= {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+            settings["model_dtype"] = "bfloat16" if lora and half else "float32"
         train_with_trl(
             groups,
             steps=steps,
@@ -98,16 +103,25 @@ def worker(way: str, lora: bool, threads: int, prompt: int, answer: int, steps: 
     print(json.dumps({"times": times, "processor": processor, "memory": told, "losses": losses}), flush=True)
 
 
+def fast_dtype() -> str:
+    """16 bits where the processor multiplies them, 32 where it would have to imitate that."""
+    import torch
+
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+
+
 def memory() -> float:
     """Peak of the process in MB since the peak was reset."""
     told = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line.split()[1] for line in told.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
-def alternate(lora: bool, threads: int, prompt: int, answer: int, steps: int) -> dict[str, dict]:
+def alternate(
+    ways: list[str], lora: bool, threads: int, prompt: int, answer: int, steps: int
+) -> dict[str, dict]:
     """Let the ways take turns; each waits while another computes."""
     children = {}
-    for way in WAYS:
+    for way in ways:
         command = [sys.executable, __file__, "--worker", way, str(int(lora)), str(threads)]
         command += [str(prompt), str(answer), str(steps)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -137,18 +151,23 @@ def until(child: subprocess.Popen, start: str) -> str:
     raise SystemExit(f"a worker ended early ({child.wait()})")
 
 
-def rows(lora: bool, threads: int, prompt: int, answer: int, steps: int) -> list[str]:
-    told = alternate(lora, threads, prompt, answer, steps)
+def rows(lora: bool, threads: int, options: argparse.Namespace) -> list[str]:
+    prompt, answer = options.prompt, options.answer
+    told = alternate(options.ways, lora, threads, prompt, answer, options.steps)
     seconds = {way: statistics.median(values["times"][2:]) for way, values in told.items()}
     tokens = 2 * PAIRS * (prompt + answer)
-    base = "TRL defaults"
+    nobody = {"memory": float("nan")}
+
+    def ratio(base: str, way: str) -> str:
+        return f"{seconds[base] / seconds[way]:.2f}" if base in seconds else ""
+
     return [
         f"| {'LoRA r 8' if lora else 'full'} | {threads} | {way} | {seconds[way]:.2f} | "
         f"{statistics.median(told[way]['processor'][2:]):.2f} | {tokens / seconds[way]:,.0f} | "
-        f"{seconds[base] / seconds[way]:.2f} | "
-        f"{seconds['TRL best'] / seconds[way]:.2f} | {told[way]['memory']:,.0f} | "
-        f"{told[way]['memory'] / told[base]['memory']:.2f} | {told[way]['losses'][0]:.4f} |"
-        for way in WAYS
+        f"{ratio('TRL defaults', way)} | "
+        f"{ratio('TRL best', way)} | {told[way]['memory']:,.0f} | "
+        f"{told[way]['memory'] / told.get('TRL defaults', nobody)['memory']:.2f} | {told[way]['losses'][0]:.4f} |"
+        for way in options.ways
     ]
 
 
@@ -164,7 +183,7 @@ def table(options: argparse.Namespace) -> str:
         f"{torch.__version__}, transformers {transformers.__version__}, TRL {trl.__version__}; "
         f"SmolLM2-135M-Instruct, {PAIRS} pairs, prompts of {options.prompt} tokens, answers of "
         f"{options.answer}, {options.steps} updates in turns, median of all but two. Load before: "
-        f"{os.getloadavg()[0]:.1f}.",
+        f"{os.getloadavg()[0]:.1f}; {fast_dtype()}.",
         "",
         "| weights | threads | way | seconds a step | of the processor | tokens/s | times defaults "
         "| times best | peak memory, MB | of defaults | first loss |",
@@ -172,7 +191,7 @@ def table(options: argparse.Namespace) -> str:
     ]
     for threads in options.threads:
         for kind in options.kinds:
-            lines += rows(kind == "lora", threads, options.prompt, options.answer, options.steps)
+            lines += rows(kind == "lora", threads, options)
     return "\n".join([*lines, ""])
 
 
@@ -184,6 +203,7 @@ if __name__ == "__main__":
     parser.add_argument("--answer", type=int, default=64)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--kinds", nargs="+", default=["lora", "full"])
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     if chosen.worker:

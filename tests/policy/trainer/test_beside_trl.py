@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-trl = pytest.importorskip("trl")
-pytest.importorskip("peft")
-import datasets
-import transformers
-from trainer_kit import some_groups, tiny_model, tiny_tokenizer
-
 from palate.policy.objectives import dpo
 from palate.policy.trainer import Group, Lora, TrainOptions, Watch, adapt, train
 from palate.policy.trainer._run import data_order
+
+datasets = pytest.importorskip("datasets")
+transformers = pytest.importorskip("transformers")
+trl = pytest.importorskip("trl")
+pytest.importorskip("peft")
+from trainer_kit import some_groups, tiny_model, tiny_tokenizer  # noqa: E402
 
 SAME = 1e-3  # promised for 50 steps of a real model; what is left here is rounding in 32 bits
 
@@ -85,8 +85,10 @@ def test_curves_agree(lora: Lora | None, tmp_path: Path) -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        tiny_model().save_pretrained(tmp_path / "start")  # its second model is read from there
+        start = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "start")
         theirs = losses_of_trl(
-            adapt(tiny_model(), lora, "fp32", 3),
+            adapt(start, lora, "fp32", 3),
             [groups[place] for place in data_order(3, 0, 40)],
             tmp_path / "theirs",
             beta=0.1,

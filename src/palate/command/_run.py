@@ -307,6 +307,9 @@ class _Beside:
         self._thread = threading.Thread(target=self._learn, name="palate-learner", daemon=True)
 
     def _learn(self) -> None:
+        from palate.engine import take_turns
+
+        take_turns()
         try:
             self._study.learn_forever(self.stop, on_progress=self._told, on_notice=note)
         except Exception as error:

@@ -1,6 +1,5 @@
 """What the page of statistics shows: plain values and plain sentences for the template."""
 
-import os
 import shlex
 import threading
 import time
@@ -9,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from palate.engine import take_turns
 from palate.errors import NotFoundError, StoreError
 from palate.report import label
 from palate.statistics import (
@@ -32,7 +32,6 @@ FEW = 30  # votes below which everything on the page is called a first hint
 SHOWN = 12  # candidates in the table of wins: as many columns as a screen has room for
 PAIRS = 10  # pairs of judges listed
 LONG = 0.5  # seconds that a reader of the page is kept waiting for the newest votes
-BEHIND = 10  # niceness of the thread that works statistics out anew
 ROOM = 18  # percent of the width that a number above the bars needs
 
 
@@ -160,10 +159,7 @@ class StatisticsPage:
         return self._found
 
     def _follow(self) -> None:
-        if hasattr(os, "setpriority"):
-            # Of this thread alone, on Linux: whoever votes meanwhile goes first.
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
+        take_turns()
         with suppress(StoreError):
             self._bring_up_to_date()
 

@@ -134,8 +134,8 @@ class OwnerPage:
         by_judge: dict[str, list[Vote]] = {}
         for vote in votes:
             by_judge.setdefault(vote.judge, []).append(vote)
-        invited = {each.rater: each for each in state.invitations.by_id.values() if each.rater}
-        people = {self._judge, *invited}
+        invited = {each.rater: each for each in state.invitations.by_id.values() if each.role == "rater"}
+        people = {self._judge, *invited, *state.raters, *state.removed}
         judges = [
             self._judge_row(name, given) for name, given in sorted(by_judge.items()) if name not in people
         ]

@@ -87,11 +87,12 @@ class Loaded:
         text = f"{len(self.groups)} groups"
         if not self.skipped:
             return text
-        reasons = (
-            f"{count} {reason} ({', '.join(self.places[reason])}{', …' if count > _SHOWN else ''})"
-            for reason, count in self.skipped.items()
-        )
+        reasons = (f"{count} {reason}{self._where(reason, count)}" for reason, count in self.skipped.items())
         return f"{text}; {sum(self.skipped.values())} left out: {'; '.join(reasons)}"
+
+    def _where(self, reason: str, count: int) -> str:
+        told = self.places.get(reason, ())
+        return f" ({', '.join(told)}{', …' if count > len(told) else ''})" if told else ""
 
     def require(self, what: str) -> "Loaded":
         """These groups, if there are any.

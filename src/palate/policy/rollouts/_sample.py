@@ -11,6 +11,7 @@ Source: for the cut, G. Mukobi et al., "SuperHF", arXiv:2310.16763, and its code
 """
 
 import asyncio
+import hashlib
 import math
 import re
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from palate.errors import ConfigError, ModelError
-from palate.policy.data import Prompt
+from palate.policy.data import Prompt, prompt_key
 from palate.types import Message, Model, Request
 
 __all__ = ["TURN", "Rollout", "RolloutOptions", "Rollouts", "cut_turn", "sample"]
@@ -162,12 +163,14 @@ def cut_turn(text: str, turn: str) -> str:
 
 def _request(prompt: Prompt, options: RolloutOptions, k: int) -> Request:
     turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    # With one seed for all, answers to different prompts would share their luck, and so would their mean.
+    hashed = hashlib.sha256(f"{options.seed}\n{prompt_key(prompt)}".encode("utf-8", "surrogatepass"))
     return Request(
         turns,
         temperature=options.temperature,
         max_tokens=options.max_tokens,
         top_p=options.top_p,
-        seed=options.seed,
+        seed=int.from_bytes(hashed.digest()[:4], "big") >> 1,
         sample=k,
     )
 

@@ -1,0 +1,214 @@
+"""``palate train``: weights from votes, by one of the recipes."""
+
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palate.command._progress import progress
+from palate.command._run import fetch_if_missing
+from palate.command._say import note, one_line, say
+from palate.command._session import open_existing, session_of
+from palate.errors import ConfigError, InputError, nearest
+
+if TYPE_CHECKING:
+    from palate.policy.data import Loaded
+    from palate.policy.trainer import TrainOptions
+    from palate.recipes import Job, Outcome
+
+__all__ = ["register"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What becomes of the data before a recipe sees them."""
+
+    held_out: float = 0.1
+    ties: str = "drop"
+    weights: str = "votes"
+    template: str = "auto"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("train")(train)
+
+
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[
+        str, typer.Argument(help="sft, reward, dpo, exo, superhf, online-dpo, aipo, apo, or a plug-in's.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="What to learn from: .jsonl, .json, .csv, .parquet or a data set's folder."),
+    ] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Learn from the votes of this study (.db or its .toml).")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of the model to train; the embedded one if left out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE if left out.")] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(help="Who judges the policy's answers: reading-level, rules:FILE, or a folder."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the recipe (beta=0.2), the trainer (steps=100, lora.r=16) or the data "
+            "(held_out=0.1, ties=drop|both|half, weights=votes|confidence, template=auto|chat|plain).",
+        ),
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Whether to write duels between before and after.")
+    ] = True,
+) -> None:
+    """Train weights on pairs or votes, and let people compare the model before and after.
+
+    The same command goes on with a run that was stopped.
+    """
+    from palate.recipes import reward_named
+    from palate.registry import look_up, make
+
+    look_up("recipes", recipe)
+    own, given, options = _settings(setting or [])
+    session = session_of(ctx)
+    session.again = shlex.join(["palate", *sys.argv[1:]])
+    loaded = _loaded(data, study, given)
+    note(f"data: {one_line(loaded.describe(), 500)}")
+    folder = out or Path("runs") / recipe
+    with progress() as shown:
+        job = _job(loaded, given, model or _embedded(), folder, options)
+        judge = None if reward is None else reward_named(reward)
+        job = replace(job, judge=judge, tell=shown)
+        outcome: Outcome = make("recipes", recipe, own, job=job)
+        duels = _duels(job, outcome, recipe) if page and outcome.model is not None else None
+    _report(outcome, folder, duels)
+
+
+def _loaded(data: Path | None, study: Path | None, given: "_Data") -> "Loaded":
+    if (data is None) == (study is None):
+        raise ConfigError("give exactly one of --data FILE and --study STUDY, what to learn from")
+    from palate.policy.data import groups_from_votes, read_groups, read_rows
+
+    if data is not None:
+        return read_groups(read_rows(data), source=str(data)).require(str(data))
+    assert study is not None
+    from palate.store import StudyState, comparisons
+    from palate.targets import earlier_turns
+
+    with open_existing(study) as store:
+        state = StudyState()
+        state.follow(store)
+        votes = comparisons(store, state, len(state.votes))
+    ties: Any = given.ties
+    weights: Any = given.weights
+    found = groups_from_votes(votes, ties=ties, weights=weights, earlier=earlier_turns)
+    return found.require(str(study))
+
+
+def _job(loaded: "Loaded", given: "_Data", model: Path, folder: Path, options: "TrainOptions") -> "Job":
+    from palate.policy.data import split_by_prompt
+    from palate.recipes import Job
+
+    template: Any = given.template
+    train_, held = split_by_prompt(loaded.groups, given.held_out, options.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Job(
+        model,
+        folder,
+        replace(loaded, groups=tuple(train_)).require("the part that is trained on"),
+        replace(loaded, groups=tuple(held)),
+        options,
+        template,
+    )
+
+
+def _embedded() -> Path:
+    """The embedded model as a folder that can be trained."""
+    from palate.models import convert_gguf, fetch_weights
+
+    fetch_if_missing()
+    return convert_gguf(fetch_weights())
+
+
+def _settings(texts: list[str]) -> "tuple[dict[str, Any], _Data, TrainOptions]":
+    """Divide ``--set`` into options of the recipe, of the data and of the trainer."""
+    from palate.policy.trainer import Lora, Speed, TrainOptions, Watch
+
+    tables: dict[str, Any] = {"lora": Lora(), "speed": Speed(), "watch": Watch()}
+    known = {field.name for field in fields(TrainOptions)}
+    own: dict[str, Any] = {}
+    data = _Data()
+    given: dict[str, Any] = {}
+    for text in texts:
+        key, value = _option(text)
+        table, dot, name = key.partition(".")
+        if dot:
+            if table not in tables:
+                raise ConfigError(f"--set {key}: no table {table!r}; {nearest(table, tables)}")
+            inside = {field.name for field in fields(tables[table])}
+            if name not in inside:
+                raise ConfigError(f"--set {key}: {table} has no {name!r}; {nearest(name, inside)}")
+            tables[table] = replace(tables[table], **{name: tuple(value) if name == "targets" else value})
+        elif key == "lora" and value in (False, "none"):
+            given["lora"] = None
+        elif key in known:
+            given[key] = value
+        elif hasattr(data, key):
+            data = replace(data, **{key: value})
+        else:
+            own[key] = value
+    try:
+        return own, data, TrainOptions(**{**tables, **given})
+    except TypeError as error:
+        raise ConfigError(f"--set: {error}") from error
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Values are TOML, or else plain words."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set is {text!r}; write KEY=VALUE, such as beta=0.2")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        return key, value
+
+
+def _duels(job: "Job", outcome: "Outcome", recipe: str) -> Path | None:
+    from palate.recipes import open_policy, write_duels
+
+    assert outcome.model is not None
+    try:
+        return write_duels(job, open_policy(job.model), outcome.model, recipe)
+    except InputError as error:
+        note(f"No page: {error}")
+    return None
+
+
+def _report(outcome: "Outcome", folder: Path, duels: Path | None) -> None:
+    for line in outcome.notes:
+        note(one_line(line, 500))
+    for number, row in enumerate(outcome.rounds, start=1):
+        note(f"{number:4d}  {_numbers(row)}")
+    if outcome.numbers:
+        say(_numbers(outcome.numbers))
+    say(f"The run is in {folder}.")
+    if outcome.model is not None:
+        say(f"The trained model is in {outcome.model}.")
+    if duels is not None:
+        say(f"Is it better? Vote with: palate run {duels}")
+
+
+def _numbers(row: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in row.items())

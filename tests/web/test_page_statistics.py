@@ -3,6 +3,7 @@
 import gzip
 import random
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -26,8 +27,10 @@ from palate.statistics import (
 )
 from palate.store import EventKind, candidates_payload
 from palate.types import Ballot, Candidate, Duel, Lineage, Verdict
+from palate.web import _statistics
 from palate.web._assets import read_assets
 from palate.web._statistics import StatisticsView, statistics_view
+from palate.web._view import StudyView
 from palate.web._words import read_words
 
 TEXTS = read_words()["statistics"]
@@ -113,6 +116,23 @@ def test_a_new_vote_and_an_undone_one_change_the_page(kit: StudyKit, page: TestC
     withdrawn = {"id": kit.candidates[1].id, "reason": "no usable response"}
     kit.store.append(EventKind.CANDIDATE_WITHDRAWN, withdrawn)
     assert f'<span class="tag">{TEXTS["withdrawn"]}</span>' in page.get("/statistics").text
+
+
+def test_where_counting_takes_long_nobody_waits_for_the_newest_vote(
+    kit: StudyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_statistics, "LONG", 0.0)
+    words = read_words()
+    page = _statistics.StatisticsPage(StudyView(kit.store, words), words)
+    vote(kit, 12, for_second(kit))
+    first = page()
+    assert first.leading[0].record == "12 · 0 · 0"
+    vote(kit, 3, for_second(kit))
+    assert page().leading[0].record == "12 · 0 · 0"
+    for thread in threading.enumerate():
+        if thread.name == "palate-statistics":
+            thread.join()
+    assert page().leading[0].record == "15 · 0 · 0"
 
 
 def test_a_hostile_prompt_and_judge_are_text(kit: StudyKit, page: TestClient) -> None:

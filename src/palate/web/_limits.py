@@ -27,7 +27,6 @@ class Limits:
         wrong_seconds: See ``wrong_secrets``.
         wrong_pause: Seconds that a wrong secret is held up, doubled with each further one.
         addresses: That are remembered for wrong secrets.
-        sessions: Browsers that one link may let in.
     """
 
     head_bytes: int = 16_384
@@ -47,7 +46,6 @@ class Limits:
     wrong_seconds: float = 60.0
     wrong_pause: float = 0.25
     addresses: int = 1_024
-    sessions: int = 100
 
 
 LIMITS = Limits()

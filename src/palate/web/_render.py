@@ -18,12 +18,13 @@ from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
 from palate.types import digest
+from palate.web._limits import LIMITS
 from palate.web._words import Words
 
 __all__ = ["Renderer"]
 
 FORMATTED = 60_000  # characters beyond which formatting costs a reader more time than it saves
-SHOWN = 300_000  # characters beyond which browsers stop scrolling smoothly
+SHOWN = LIMITS.answer  # characters beyond which browsers stop scrolling smoothly
 KEPT = 64  # rendered texts: the three duels of a few open pages, both sides, several times over
 
 TEXT_TAGS = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "del", "a", "span"}

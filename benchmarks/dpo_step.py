@@ -156,7 +156,7 @@ def rows(lora: bool, threads: int, options: argparse.Namespace) -> list[str]:
     told = alternate(options.ways, lora, threads, prompt, answer, options.steps)
     seconds = {way: statistics.median(values["times"][2:]) for way, values in told.items()}
     tokens = 2 * PAIRS * (prompt + answer)
-    nobody = {"memory": float("nan")}
+    most = told.get("TRL defaults", {"memory": float("nan")})["memory"]
 
     def ratio(base: str, way: str) -> str:
         return f"{seconds[base] / seconds[way]:.2f}" if base in seconds else ""
@@ -166,7 +166,7 @@ def rows(lora: bool, threads: int, options: argparse.Namespace) -> list[str]:
         f"{statistics.median(told[way]['processor'][2:]):.2f} | {tokens / seconds[way]:,.0f} | "
         f"{ratio('TRL defaults', way)} | "
         f"{ratio('TRL best', way)} | {told[way]['memory']:,.0f} | "
-        f"{told[way]['memory'] / told.get('TRL defaults', nobody)['memory']:.2f} | {told[way]['losses'][0]:.4f} |"
+        f"{told[way]['memory'] / most:.2f} | {told[way]['losses'][0]:.4f} |"
         for way in options.ways
     ]
 

@@ -225,3 +225,17 @@ def test_the_prior_pulls_back(tmp_path: Path) -> None:
         trained = run(tmp_path / str(weight), options, groups=groups, objective=nll, scorer=scorer)
         divergence.append(trained.metrics["prior_kl"])
     assert divergence[1] < divergence[0] / 2
+
+
+def test_weights_multiply_the_losses_of_groups(tmp_path: Path) -> None:
+    """At the start every pair's loss is ln 2, so the mean is ln 2 (2 + 0.5 + 0 + 1) / 4."""
+    weights = (2.0, 0.5, 0.0, 1.0)
+    groups = [
+        replace(group, columns={"weight": (weight, weight)})
+        for group, weight in zip(some_groups(4), weights, strict=True)
+    ]
+    options = replace(OPTIONS, steps=1)
+    trained = run(tmp_path / "weighted", options, groups=groups)
+    assert trained.metrics["loss"] == pytest.approx(math.log(2) * 3.5 / 4, abs=1e-6)
+    none = [replace(group, columns={"weight": (0.0, 0.0)}) for group in groups]
+    assert run(tmp_path / "none", options, groups=none).metrics["grad_norm"] == 0

@@ -29,7 +29,8 @@ class Group:
     Attributes:
         prompt: Tokens, at least one; the first token of a completion is predicted from the last of them.
         completions: K completions' tokens, each with its end token where it ends.
-        columns: Numbers a completion by name: ``reward`` goes to objectives, others to whoever reads them.
+        columns: Numbers a completion by name. ``reward`` goes to objectives; ``weight``, the same for every
+            completion, multiplies the group's loss, which still counts as one; others are for scorers.
         key: What messages call this group; made from the tokens when left out.
         reference: log pi_ref of each completion, summed, where it is known already.
 
@@ -155,6 +156,12 @@ def keep_usable(groups: Sequence[Group], context: int) -> Kept:
 
     Raises:
         InputError: Nothing is left, or only some groups have a column or a reference.
+
+    Example:
+        >>> groups = [Group((3,), ((5,), (6,))), Group((3,), ((5,), (5,)))]
+        >>> kept = keep_usable(groups, context=8)
+        >>> len(kept.groups), dict(kept.skipped)
+        (1, {'equal completions': 1})
     """
     skipped: Counter[str] = Counter()
     kept = [group for group in (_usable(group, context, skipped) for group in groups) if group is not None]

@@ -100,10 +100,6 @@ def train(
         InputError: No group can be trained on, or no checkpoint of the folder is whole.
         ModelError: The loss became NaN or infinite; the update was not made.
         MissingExtraError: A package is not installed.
-
-    Example:
-        >>> train(model, tokenizer, groups, dpo(beta=0.1), TrainOptions(steps=100), folder=Path("run"))
-        ... # doctest: +SKIP
     """
     folder.mkdir(parents=True, exist_ok=True)
     tell = progress or _silent

@@ -64,15 +64,16 @@ def line(where: str, found: list[tuple[LeaseReport, float]]) -> str:
         name: sum(getattr(report, name) for report in reports)
         for name in (
             *("pairings", "complete", "votes", "abandoned", "expired"),
-            *("late", "surplus", "seen_twice", "refused"),
+            *("late", "surplus", "seen_twice", "refused", "denied"),
         )
     }
     wait = max(report.longest_wait for report in reports)
-    kept = all(report.good(LEASE, SKEW) for report in reports)
+    kept = all(report.good for report in reports)
     return (
         f"| {where} | {len(reports)} | {total['complete']:,} of {total['pairings']:,} | {total['votes']:,} "
         f"| {total['abandoned']:,} | {total['expired']:,} | {total['late']:,} | {total['surplus']:,} "
-        f"| {total['seen_twice']} | {total['refused']} | {wait:.0f} s | {'yes' if kept else 'NO'} |"
+        f"| {total['seen_twice']} | {total['refused']} | {total['denied']} | {wait:.0f} s "
+        f"| {'yes' if kept else 'NO'} |"
     )
 
 
@@ -94,19 +95,20 @@ def main() -> None:
         "",
         f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}. "
         f"{arguments.raters} raters, {arguments.overlap} votes wanted on each of {arguments.pairings} "
-        f"pairings, {100 * arguments.abandon:.0f} % of duels abandoned (half of those voted on after all, one "
-        f"to three leases later), leases of {LEASE:.0f} s, two openings of the study whose clocks differ by "
-        f"{SKEW:.0f} s; time is simulated.",
+        f"pairings, {100 * arguments.abandon:.0f} % of duels abandoned (half of those voted on after all, "
+        f"one to three leases later), leases of {LEASE:.0f} s, two openings of the study whose clocks "
+        f"differ by {SKEW:.0f} s; time is simulated.",
         "",
         "| store | runs | pairings with exactly the votes wanted, each of another rater | votes | abandoned "
         "| leases taken over | late votes | surplus votes | shown twice to one rater | refused "
-        "| longest wait of a rater | promise kept |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:-:|",
+        "| asked in vain | longest wait | promise kept |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:-:|",
         *(line(where, found) for where, found in rows),
         "",
         "A surplus vote is one beyond those wanted: at most one for each lease that was taken over; it is "
-        "kept. The longest wait is for how long a rater got nothing although a pairing that he had not seen wanted "
-        "votes; it may last as long as a lease.",
+        "kept. Asked in vain: a rater got nothing although a pairing that he had not seen had a place free, "
+        "or one whose lease had ended. The longest wait is that of a rater for whom others held every place, "
+        "near the end of a study; the place may be abandoned again.",
     ]
     text = "\n".join([*lines, ""])
     print(text)

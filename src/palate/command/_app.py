@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from palate._version import __version__
-from palate.command import _care, _invite, _propose, _read, _run, _start, _train
+from palate.command import _care, _invite, _propose, _raters, _read, _run, _start, _train
 from palate.command._say import note, one_line, say
 from palate.command._session import Session
 from palate.errors import PalateError
@@ -81,6 +81,7 @@ def root(
 _start.register(app)
 _run.register(app)
 _invite.register(app)
+_raters.register(app)
 _read.register(app)
 _propose.register(app)
 _train.register(app)

@@ -7,15 +7,17 @@ and no embedding: :func:`study_statistics` counts and fits, and returns plain va
 from palate.statistics._agree import Agreement, JudgePair, Repeats
 from palate.statistics._groups import Groups, GroupTaste, TradeOff, groups_of, study_groups
 from palate.statistics._promotion import Promotion, promotion
+from palate.statistics._quality import Flag, RaterQuality, rater_quality
 from palate.statistics._segments import Segment, SegmentColumn
 from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
 from palate.statistics._style import StyleBook, StyleControl, StyleEffect, style_counts
 from palate.statistics._trust import JudgeTrust, Oddity, Trust, study_trust
-from palate.statistics._values import Figure
+from palate.statistics._values import Figure, plain
 
 __all__ = [
     "Agreement",
     "Figure",
+    "Flag",
     "GroupTaste",
     "Groups",
     "JudgePair",
@@ -23,6 +25,7 @@ __all__ = [
     "Oddity",
     "Promotion",
     "RatedCandidate",
+    "RaterQuality",
     "Repeats",
     "Segment",
     "SegmentColumn",
@@ -34,7 +37,9 @@ __all__ = [
     "TradeOff",
     "Trust",
     "groups_of",
+    "plain",
     "promotion",
+    "rater_quality",
     "study_groups",
     "study_statistics",
     "study_trust",

@@ -84,8 +84,14 @@ def remove(batch: Batch, rater: str, votes: str, actor: str) -> None:
     group = "" if known is None else known.assigned
     row = {"id": rater, "seq": event.seq, "assigned": group, "removed": votes}
     connection.execute(insert(tables.rater), row)
+    # SQLite would leave the bytes of deleted rows in the file until something else needs the room.
+    sqlite = connection.dialect.name == "sqlite"
+    if sqlite:
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
     connection.execute(_NAME, asked)
     connection.execute(_WORDS, asked)
+    if sqlite:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
 
 
 def _let_go(connection: Connection, pairing_id: str) -> None:

@@ -9,12 +9,17 @@ rigging", ICML 2025.
 
 Concert. Given what each rater's votes leave unexplained by all others', e = y - p, the score of rater r is
 
-    g_r = sum over its votes of e (e_i - e_j),        z_rs = g_r · g_s / sqrt(tr(V_r V_s))
-    V_r = sum of E[(y - p)^2] (e_i - e_j)(e_i - e_j)^T
+    g_r = sum over its votes of e (e_i - e_j),        V_r = sum of p (1 - p) (e_i - e_j)(e_i - e_j)^T
+    z_rs = g_r · g_s / sqrt(g_s^T (V_r + V_r S V_r) g_s)
 
-Raters who vote by themselves have independent scores of mean zero; z is then near standard normal. Two who
-push the same candidates against everybody else have a large one. Pairs beyond the normal quantile of
-1 - 0.001 / (number of pairs) are joined, and connected raters form a group (the score is that of Rao's test).
+with S the covariance of what is not yet known of the utilities: an error of the belief is common to all, and
+must not look like an arrangement. z_rs asks whether r pushes unusually far into the direction of s, whatever
+s did, and a pair is as far apart from chance as the lesser of z_rs and z_sr: both must do it.
+
+Raters who vote by themselves have independent scores of mean zero, and z is standard normal. Pairs beyond
+the normal quantile of 1 - 0.05 / (number of pairs) are joined, and connected raters form a group. Scores
+are those of Rao's test. In a crowd such a group counts together for no more than the median rater does by
+himself: whether it is one person with five names or five with one plan, it is one opinion.
 """
 
 from statistics import NormalDist
@@ -28,12 +33,12 @@ from palate.choice._verdicts import Votes
 from palate.errors import InputError
 from palate.types import Array
 
-__all__ = ["Concert", "capped_weights", "concerted", "decisive_raters"]
+__all__ = ["Concert", "capped_weights", "concert_weights", "concerted", "decisive_raters"]
 
 CROWD = 5
 ENOUGH = 10
 TIMES = 3.0
-_ALARM = 0.001
+_ALARM = 0.05
 _MUCH = 5.0  # unusual votes alike that a pair must have in common, in votes; less may be luck
 
 Rows = NDArray[np.int64]
@@ -82,13 +87,13 @@ class Concert(NamedTuple):
     z: float
 
 
-def concerted(votes: Votes, mean_JN: Array, variance_JM: Array | None = None) -> tuple[Concert, ...]:
+def concerted(votes: Votes, mean_JN: Array, covariance_NN: Array | None = None) -> tuple[Concert, ...]:
     """Find groups of raters whose unexplained votes agree.
 
     Args:
         votes: All votes; at least two judges, or nothing is found.
         mean_JN: For each judge, utilities as all the others see them.
-        variance_JM: How uncertain they make each vote's difference, ``(M,)``; certain when left out.
+        covariance_NN: What is not known of them; nothing when left out.
 
     Returns:
         The groups, the largest first.
@@ -96,8 +101,7 @@ def concerted(votes: Votes, mean_JN: Array, variance_JM: Array | None = None) ->
     judges, size = mean_JN.shape
     rows_M = np.arange(len(votes))
     gap_M = (mean_JN[votes.judge_M, votes.first_M] - mean_JN[votes.judge_M, votes.second_M]).astype(float)
-    spread_M = np.zeros(len(votes)) if variance_JM is None else variance_JM
-    prob_M = sigmoid(gap_M / np.sqrt(1.0 + np.pi * spread_M / 8.0))
+    prob_M = sigmoid(gap_M)
     left_M = votes.outcome_M - prob_M
     score_JN = np.zeros((judges, size))
     np.add.at(score_JN, (votes.judge_M, votes.first_M), left_M)
@@ -111,13 +115,37 @@ def concerted(votes: Votes, mean_JN: Array, variance_JM: Array | None = None) ->
         (votes.second_M, votes.first_M, -1.0),
     ):
         np.add.at(noise_JNN, (votes.judge_M, one_M, other_M), sign * told_M[rows_M])
-    flat_JX = noise_JNN.reshape(judges, -1)
-    product_JJ, scale_JJ = score_JN @ score_JN.T, np.sqrt(np.maximum(flat_JX @ flat_JX.T, 1e-12))
-    z_JJ = np.where(product_JJ >= _MUCH, product_JJ / scale_JJ, 0.0)
+    if covariance_NN is not None:
+        noise_JNN += noise_JNN @ covariance_NN @ noise_JNN
+    along_JJ = np.stack([((score_JN @ noise_NN) * score_JN).sum(axis=1) for noise_NN in noise_JNN])
+    product_JJ = score_JN @ score_JN.T
+    z_JJ = np.where(product_JJ >= _MUCH, product_JJ / np.sqrt(np.maximum(along_JJ, 1e-12)), 0.0)
+    z_JJ = np.minimum(z_JJ, z_JJ.T)
     np.fill_diagonal(z_JJ, 0.0)
     pairs = judges * (judges - 1) / 2.0
     least = NormalDist().inv_cdf(1.0 - _ALARM / max(pairs, 1.0))
     return _groups(z_JJ, least, score_JN)
+
+
+def concert_weights(judge_M: Rows, person_J: NDArray[np.bool_], concerts: tuple[Concert, ...]) -> Array:
+    """What one vote of each judge counts for, in (0, 1], if a group in concert counts as one.
+
+    Args:
+        judge_M: Who cast each vote.
+        person_J: Which judges are people.
+        concerts: The groups.
+    """
+    count_J = np.bincount(judge_M, minlength=len(person_J)).astype(np.float64)
+    factor_J, inside_J = np.ones(len(person_J)), np.zeros(len(person_J), dtype=np.bool_)
+    for group in concerts:
+        inside_J[list(group.raters)] = True
+    crowd_J = count_J[person_J & ~inside_J & (count_J >= ENOUGH)]
+    if len(crowd_J) < CROWD:
+        return factor_J
+    for group in concerts:
+        member_K = list(group.raters)
+        factor_J[member_K] = min(1.0, float(np.median(crowd_J)) / float(count_J[member_K].sum()))
+    return factor_J
 
 
 def _groups(z_JJ: Array, least: float, score_JN: Array) -> tuple[Concert, ...]:

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.choice._hypotheses import COIN, CONTRARY, OWN_AIM, Hypotheses, hypotheses_of
-from palate.choice._influence import capped_weights
+from palate.choice._influence import Concert, capped_weights, concert_weights, concerted
 from palate.choice._laplace import Gaussian
 from palate.choice._numeric import log_sigmoid, sigmoid
 from palate.choice._verdicts import Votes
@@ -46,6 +46,7 @@ Rows = NDArray[np.int64]
 _SCALE, _SCALE_VOTES = 1.5, 5.0
 _BIAS_STD = 0.5  # log-odds for a usual difference of a feature
 _SWEEPS = 25
+_ROUNDS = 3  # of finding who votes in concert
 _TOLERANCE = 0.005  # of the hypotheses' probabilities
 _STEPS, _HALVINGS = 40, 30
 _STEP = 1e-3  # log-odds; Newton's error is then about its square
@@ -97,6 +98,7 @@ class TrustFit(NamedTuple):
         without_JN: Mean utilities without each judge's votes.
         precision_JNN: What each judge's votes say of the utilities, in natural parameters.
         pull_JN: Likewise.
+        concerts: People who vote in concert.
     """
 
     belief: Gaussian
@@ -106,6 +108,7 @@ class TrustFit(NamedTuple):
     without_JN: Array
     precision_JNN: Array
     pull_JN: Array
+    concerts: tuple[Concert, ...]
 
     @property
     def winner(self) -> int:
@@ -159,7 +162,8 @@ def fit_trust(
         machine_J: Which judges are machines; one entry for each number in ``votes.judge_M``.
         feature_MF: What differs between left and right besides the candidates, length for instance, on a
             scale on which 1 is a usual difference.
-        cap: Whether to clip one rater's total weight, see :func:`palate.choice.capped_weights`.
+        cap: Whether to clip one rater's total weight, see :func:`palate.choice.capped_weights`, and to let
+            people who vote in concert count together as one.
 
     Returns:
         The belief and the judges. No worth is claimed without votes of people.
@@ -181,7 +185,32 @@ def fit_trust(
     extra_MF = np.zeros((len(votes), 0)) if feature_MF is None else np.asarray(feature_MF, dtype=np.float64)
     _check(kernel_NN, votes, machine_J, extra_MF)
     factor_J = capped_weights(votes.judge_M, ~machine_J) if cap else np.ones(len(machine_J))
-    judges = [_judge(votes, j, extra_MF, factor_J[j], bool(machine_J[j])) for j in range(len(machine_J))]
+    concerts: tuple[Concert, ...] = ()
+    rounds = 0
+    while True:
+        rounds += 1
+        weight_J = np.minimum(factor_J, concert_weights(votes.judge_M, ~machine_J, concerts) if cap else 1.0)
+        judges = [_judge(votes, j, extra_MF, weight_J[j], bool(machine_J[j])) for j in range(len(machine_J))]
+        state = _settled(kernel_NN, judges, machine_J)
+        # What the others leave unexplained is only known once those in concert no longer have a say in it.
+        found = _concerts(votes, state, kernel_NN, machine_J)
+        if [group.raters for group in found] == [group.raters for group in concerts] or rounds == _ROUNDS:
+            break
+        concerts = found
+    return _result(state, kernel_NN, judges, machine_J, concerts)
+
+
+class _State(NamedTuple):
+    """Messages and hypotheses' probabilities by judge, once nobody's weight moves any more."""
+
+    scale: float
+    message_J: dict[int, tuple[Array, Array]]
+    share_J: dict[int, Array]
+    sweeps: int
+
+
+def _settled(kernel_NN: Array, judges: list[_Judge], machine_J: NDArray[np.bool_]) -> _State:
+    """Go over the judges, people first, until nobody's weight moves."""
     order = [int(j) for j in np.argsort(machine_J, kind="stable") if judges[j].votes]
     inverse_NN, rank = _pseudo_inverse(kernel_NN)
     size = len(kernel_NN)
@@ -206,7 +235,27 @@ def fit_trust(
         updated = float(np.sqrt((_SCALE_VOTES * _SCALE**2 + second) / (_SCALE_VOTES + rank)))
         moved = max(moved, abs(np.log(updated / scale)) if sweeps < _SWEEPS else 0.0)
         scale = updated
-    return _result(scale, kernel_NN, judges, message_J, share_J, machine_J, sweeps)
+    return _State(scale, message_J, share_J, sweeps)
+
+
+def _concerts(
+    votes: Votes, state: _State, kernel_NN: Array, machine_J: NDArray[np.bool_]
+) -> tuple[Concert, ...]:
+    """People who vote in concert, as far as the belief without each of them tells."""
+    if len(machine_J) < 2:
+        return ()
+    covariance_NN = _belief(state.scale**2 * kernel_NN, *_sum(state.message_J, len(kernel_NN))).covariance_NN
+    found = concerted(votes, _without(state, kernel_NN, len(machine_J)), covariance_NN)
+    return tuple(group for group in found if not machine_J[list(group.raters)].any())
+
+
+def _without(state: _State, kernel_NN: Array, judges: int) -> Array:
+    """Mean utilities without each judge's votes; with all votes for judges that cast none."""
+    prior_NN, total = state.scale**2 * kernel_NN, _sum(state.message_J, len(kernel_NN))
+    mean_JN = np.tile(_belief(prior_NN, *total).mean_N, (judges, 1))
+    for j, (precision_NN, pull_N) in state.message_J.items():
+        mean_JN[j] = _belief(prior_NN, total[0] - precision_NN, total[1] - pull_N).mean_N
+    return mean_JN
 
 
 def _check(kernel_NN: Array, votes: Votes, machine_J: NDArray[np.bool_], extra_MF: Array) -> None:
@@ -377,14 +426,13 @@ def _spread(judge: _Judge, message: Message, share_H: Array, size: int) -> tuple
 
 
 def _result(
-    scale: float,
+    state: _State,
     kernel_NN: Array,
     judges: list[_Judge],
-    message_J: dict[int, tuple[Array, Array]],
-    share_J: dict[int, Array],
     machine_J: NDArray[np.bool_],
-    sweeps: int,
+    concerts: tuple[Concert, ...],
 ) -> TrustFit:
+    scale, message_J, share_J, sweeps = state
     prior_NN, size = scale**2 * kernel_NN, len(kernel_NN)
     total = _sum(message_J, size)
     belief = _belief(prior_NN, *total)
@@ -409,7 +457,7 @@ def _result(
             worth = worth_of(message, duels, (judge.sorts, share_J[j]), (without, belief), prior_NN)
             fit = replace(fit, worth=worth)
         found.append(fit)
-    return TrustFit(belief, scale, tuple(found), sweeps, without_JN, precision_JNN, pull_JN)
+    return TrustFit(belief, scale, tuple(found), sweeps, without_JN, precision_JNN, pull_JN, concerts)
 
 
 def _silent(judge: _Judge, winner: int) -> JudgeFit:

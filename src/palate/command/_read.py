@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palate.command._say import clean, one_line, percent, print_json, say
+from palate.command._say import clean, note, one_line, percent, print_json, say
 from palate.command._session import AsJson, StudyPath, open_existing
 from palate.command._write import write_text
 from palate.errors import ConfigError, NotFoundError, nearest
@@ -53,10 +53,14 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     """Print how far a study has come."""
     from collections import Counter
 
+    from palate.choice import held_out_votes
+
     state, belief = _study(study)
     verdicts = Counter(str(vote.verdict) for vote in state.votes)
     judges = Counter(vote.judge for vote in state.votes)
     taught = sum(vote.verdict.teaches for vote in state.votes)
+    kept = held_out_votes(state.votes)
+    held_out = sum(vote.verdict.teaches for vote in state.votes if vote.seq in kept)
     learnt = belief.votes if belief else 0
     if as_json:
         from palate.command._summary import belief_json
@@ -71,6 +75,7 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
             "votes": len(state.votes),
             "votes_that_teach": taught,
             "votes_learnt_from": learnt,
+            "votes_held_out": held_out,
             "verdicts": dict(sorted(verdicts.items())),
             "judges": dict(sorted(judges.items())),
             "closed": state.closed,
@@ -92,7 +97,9 @@ def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
         f"{count} {clean(verdict).replace('_', ' ')}" for verdict, count in verdicts.most_common()
     )
     say(f"  votes      {len(state.votes)}{f' ({said})' if said else ''}")
-    if learnt < taught:
+    if held_out:
+        say(f"  held out   {held_out} votes of people that confirm the winner, or not")
+    if learnt < taught - held_out:
         say(f"  learnt     from {learnt} of {taught}; palate run learns from the rest")
     if belief is not None and belief.standings and belief.best in state.candidates:
         if belief.contexts:
@@ -127,9 +134,9 @@ def best(
         raise ConfigError(f"--format is {format_!r}; {nearest(format_, WINNER_FORMATS)}")
     state, belief = _study(study)
     if as_json:
-        from palate.command._summary import belief_json
+        from palate.command._summary import belief_json, promotion_json
 
-        print_json(belief_json(state, belief))
+        print_json({**belief_json(state, belief), "promotion": promotion_json(state, belief)})
         return
     if belief is None or belief.best not in state.candidates:
         raise NotFoundError(
@@ -152,6 +159,11 @@ def best(
         say(clean(text).removesuffix("\n"))
     else:
         print_json(json.loads(text))
+    from palate.command._summary import promotion_words
+
+    confirmed = promotion_words(state, belief)
+    if confirmed:
+        note(confirmed)
 
 
 def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
@@ -171,7 +183,7 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
         costs = store.response_costs()
     members = members_of(state, costs)
     if as_json:
-        from palate.command._summary import belief_json
+        from palate.command._summary import belief_json, promotion_json
 
         standings: list[Json] = [
             {
@@ -196,6 +208,7 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
                 "tokens": spent.tokens,
             },
             "standings": standings,
+            "promotion": promotion_json(state, belief),
             "family": members_json(members),
             "curve": [
                 {"votes": votes, "probability_best": p_best, "candidate": best_id, "beats_seed": win_rate}
@@ -207,6 +220,11 @@ def report(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
     say(clean(f"# {_name(state, study)}\n"))
     known = {**state.withdrawn, **state.candidates}  # a belief may be older than a withdrawal
     say(clean(markdown_report(belief, known, cost=cost_words(spent))).rstrip())
+    from palate.command._summary import promotion_words
+
+    confirmed = promotion_words(state, belief)
+    if confirmed:
+        say(f"\n## Do people confirm it?\n\n{confirmed}")
     if members:
         say(clean(f"\n{markdown_family(members)}").rstrip())
 
@@ -216,10 +234,16 @@ def statistics(
     rounds: Annotated[
         int, typer.Option("--rounds", min=0, max=10_000, help="Resamples for the second kind of interval.")
     ] = 1000,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="What groups of raters like, and the prompt that is fair to all.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print ratings with intervals, the pull of style and side, and agreement between judges."""
-    from palate.statistics import study_statistics
+    """Print ratings with intervals, the pull of style and side, agreement, and what each judge is worth."""
+    if groups:
+        _groups(study, as_json)
+        return
+    from palate.statistics import study_statistics, study_trust
 
     with open_existing(study) as store:
         from palate.store import StudyState
@@ -227,13 +251,39 @@ def statistics(
         state = StudyState()
         state.follow(store)
         found = study_statistics(state, store.get_response, rounds=rounds)
+        trust = study_trust(state, store.get_response)
+        belief = store.belief()
+    from palate.command._summary import promotion_json, promotion_words
+
     if as_json:
-        print_json({"name": _name(state, study), **found.to_json()})
+        told: dict[str, Json] = {"name": _name(state, study), **found.to_json(), "trust": trust.to_json()}
+        print_json({**told, "promotion": promotion_json(state, belief)})
         return
     from palate.command._statistics import table
+    from palate.command._trust import trust_lines
 
     say(clean(f"{_name(state, study)}\n"))
-    for line in table(found):
+    texts = {row.candidate_id: row.text for row in found.candidates}
+    for line in (*table(found), *trust_lines(trust, texts)):
+        say(line)
+    promoted = promotion_words(state, belief)
+    if promoted:
+        say(f"winner     {promoted}")
+
+
+def _groups(study: Path, as_json: bool) -> None:
+    import numpy as np
+
+    from palate.command._trust import group_lines
+    from palate.statistics import study_groups
+
+    state, _ = _study(study)
+    found = study_groups(state, np.random.default_rng(0))
+    if as_json:
+        print_json({"name": _name(state, study), "groups": found.to_json()})
+        return
+    say(clean(f"{_name(state, study)}\n"))
+    for line in group_lines(found, {c.id: c.text for c in state.made.values()}):
         say(line)
 
 

@@ -7,10 +7,19 @@ from palate.command._say import clean, one_line, percent
 
 if TYPE_CHECKING:
     from palate.models import Spent
+    from palate.statistics import Promotion
     from palate.store import StudyState
     from palate.types import Belief, Candidate, Json
 
-__all__ = ["answers_text", "belief_json", "cost_words", "seed_id", "summary"]
+__all__ = [
+    "answers_text",
+    "belief_json",
+    "cost_words",
+    "promotion_json",
+    "promotion_words",
+    "seed_id",
+    "summary",
+]
 
 
 def seed_id(candidates: "Mapping[str, Candidate]") -> str | None:
@@ -115,6 +124,34 @@ def _contexts_json(state: "StudyState", belief: "Belief") -> "list[Json]":
             }
         )
     return told
+
+
+def _promotion(state: "StudyState", belief: "Belief | None") -> "Promotion | None":
+    """What held-out votes say of the winner; nothing for answers to single inputs, or before a vote."""
+    seed = seed_id(state.candidates)
+    if belief is None or seed is None or belief.contexts or belief.best not in state.candidates:
+        return None
+    from palate.statistics import promotion
+
+    return promotion(state.votes, belief.best, seed)
+
+
+def promotion_words(state: "StudyState", belief: "Belief | None") -> str:
+    """Whether people confirm the winner; empty where people alone have voted, and nothing is checked."""
+    found = _promotion(state, belief)
+    return "" if found is None or found.status == "people only" else found.sentence
+
+
+def promotion_json(state: "StudyState", belief: "Belief | None") -> "Json":
+    """The same as data; ``null`` where there is no winner yet."""
+    found = _promotion(state, belief)
+    if found is None:
+        return None
+    from dataclasses import asdict
+
+    wins = found.wins
+    share = None if wins is None else {"value": wins.value, "low": wins.low, "high": wins.high}
+    return {**asdict(found), "wins": share, "promoted": found.promoted, "sentence": found.sentence}
 
 
 def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json]":

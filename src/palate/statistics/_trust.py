@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from palate.choice import (
-    Concert,
     JudgeFit,
     TrustFit,
     Votes,
-    concerted,
     decisive_raters,
     fit_trust,
     is_machine,
@@ -136,11 +134,10 @@ def study_trust(state: StudyState, response: Callable[[str], Response] | None = 
     machine_J = np.array([is_machine(name) for name in names])
     length_MF = _lengths(state, said, response)
     fit = fit_trust(np.eye(len(ids)), votes, machine_J, feature_MF=length_MF)
-    together = concerted(votes, fit.without_JN)
     prior_NN, few = fit.scale**2 * np.eye(len(ids)), max(1, len(names) // 10)
     deciding = decisive_raters(fit.pull_JN, fit.precision_JNN, prior_NN, few) if len(names) > 2 else ()
     rows = [
-        _row(names, ids, fit, place, _oddities(names, ids, fit, place, together, deciding))
+        _row(names, ids, fit, place, _oddities(names, ids, fit, place, deciding))
         for place in range(len(names))
     ]
     rows.sort(key=lambda row: -row.votes)
@@ -220,12 +217,11 @@ def _oddities(
     ids: Sequence[str],
     fit: TrustFit,
     place: int,
-    together: Sequence[Concert],
     deciding: Sequence[int],
 ) -> tuple[Oddity, ...]:
     judge = fit.judges[place]
     found = [*_habits(judge)] if judge.votes >= _ENOUGH and len(names) > 1 else []
-    for group in together:
+    for group in fit.concerts:
         if place in group.raters:
             others = ", ".join(names[other] for other in group.raters if other != place)
             found.append(

@@ -48,13 +48,15 @@ class SpanMasks:
     def _kept(self, span: Span, window: int | None, part: str) -> Tensor | None:
         name = (span, window, part)
         if name not in self._made:
-            size, root = span.stop - span.start, span.fork - span.start
-            mask_SS = branch_mask(root, [end - span.start for end in span.ends], size)
-            mask_SS = mask_SS.to(self._position_T.device)
+            start, root = span.start, span.fork - span.start
+            first, stop = (0, span.fork) if part == "root" else (root, span.stop)
+            ends = [end - start for end in span.ends] if part == "branches" else []
+            mask_ST = branch_mask(root, ends, stop - start, first=first)
+            mask_ST = mask_ST.to(self._position_T.device)
             if window is not None:
-                place_S = self._position_T[span.start : span.stop]
-                mask_SS = mask_SS & (place_S[:, None] - place_S[None, :] < window)
-            self._made[name] = mask_SS[:root, :root] if part == "root" else mask_SS[root:]
+                place_T = self._position_T[start:stop]
+                mask_ST = mask_ST & (place_T[first:, None] - place_T[None, :] < window)
+            self._made[name] = mask_ST
         return self._made[name]
 
 

@@ -172,19 +172,21 @@ def lay_out(groups: Sequence[Group], speed: Speed, device: torch.device | str = 
     )
 
 
-def branch_mask(root: int, ends: Sequence[int], size: int) -> Tensor:
-    """Which of ``size`` tokens sees which: the past, apart from branches that are not one's own.
+def branch_mask(root: int, ends: Sequence[int], size: int, *, first: int = 0) -> Tensor:
+    """Which of ``size`` tokens is seen by which: the past, apart from branches that are not one's own.
 
     Args:
         root: Tokens before the first branch.
         ends: One past the last token of each branch.
         size: Tokens in all; those past the last end are padding, which sees its own past.
+        first: The first token that looks; earlier ones have no row.
     """
     branch_T = torch.zeros(size, dtype=torch.long)
     for number, (start, end) in enumerate(zip((root, *ends), ends, strict=False), start=1):
         branch_T[start:end] = number
-    past_TT = torch.ones(size, size, dtype=torch.bool).tril()
-    return past_TT & ((branch_T[None, :] == 0) | (branch_T[:, None] == branch_T[None, :]))
+    place_T = torch.arange(size)
+    past_ST = place_T[first:, None] >= place_T[None, :]
+    return past_ST & ((branch_T[None, :] == 0) | (branch_T[first:, None] == branch_T[None, :]))
 
 
 def _predictions(

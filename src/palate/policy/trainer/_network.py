@@ -138,6 +138,12 @@ class Network:
                 stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
             yield
 
+    @property
+    def imitates(self) -> bool:
+        """Whether it computes in a number format that its processor only imitates, many times slower."""
+        slow = self.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return self.dtype == "bf16" and slow
+
     @contextmanager
     def without_adapter(self) -> Generator[None]:
         """The base model: the adapter is off.

@@ -164,6 +164,8 @@ class _Loop:
         """Train, and write the model."""
         run, options = self._run, self._run.options
         checkpoint, notes = newest_checkpoint(self._folder)
+        if run.network.imitates:
+            notes.append("this processor only imitates bfloat16, many times slower than dtype='fp32'")
         if checkpoint is not None:
             run.restore(checkpoint)
         metrics = Metrics(self._folder, run.step, tensorboard=options.tensorboard)

@@ -46,6 +46,7 @@ def watch_answers(
     prompts = list(dict.fromkeys(group.prompt for group in groups))[: watch.prompts]
     if not prompts:
         return {}
+    network.model.eval()
     answers = _draw(network, prompts, watch.max_tokens, seed)
     texts = [tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
     found = {

@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import sys
@@ -163,6 +164,8 @@ class LabelStudio:
 
     def start(self, votes: int) -> list[str]:
         """Start the server, make a project and its tasks."""
+        if not (self._data / "made").is_file():
+            shutil.rmtree(self._data, ignore_errors=True)  # a start that was broken off leaves half of it
         self._data.mkdir(parents=True, exist_ok=True)
         quiet = {"COLLECT_ANALYTICS": "0", "SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "", "DEBUG": "0"}
         places = {"HOME": str(self._data), "LABEL_STUDIO_BASE_DATA_DIR": str(self._data)}
@@ -177,6 +180,7 @@ class LabelStudio:
             stderr=subprocess.STDOUT,
         )
         wait_for(self.port, Ask("/api/version", b"", (), "GET"), self._process)
+        (self._data / "made").touch()
         made = self._call("/api/projects/", {"title": "pairs", "label_config": CONFIG})
         self._project = made["id"]
         tasks = [

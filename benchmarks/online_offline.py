@@ -7,7 +7,7 @@ the best against the worst of K answers by the reward: offline from the first mo
 in three rounds of a third of the prompts each, from the model as it then is, compared with the first model
 (fixed) or with the iterate before (moving). Reward, KL from the first model, length and METEOR similarity of
 one answer to each of 32 held-out prompts: mean and range over seeds. Estimated, not measured: with 60 prompts,
-K = 4 and 32 tokens 6 minutes a run on two quiet cores; nine runs. Runs that are done are not done again.
+K = 4 and 32 tokens 6 minutes a run on two quiet cores; nine runs. What is done is kept.
 """
 
 import argparse

@@ -9,7 +9,7 @@ each of 32 held-out prompts: mean and range over seeds. Part 2 draws learning ra
 prompts a superbatch at random, and counts the runs whose held-out reward is above the first model's.
 
 Estimated, not measured: a run of 20 superbatches of 2 prompts with 16 answers of 32 tokens takes 4 minutes on
-two quiet cores; part 1 with three seeds is 15 runs, the sweep another 20. Runs that are done are not done again.
+two quiet cores; part 1 with three seeds is 15 runs, the sweep another 20. What is done is not done again.
 """
 
 import argparse

@@ -59,7 +59,7 @@ def test_the_prompt_is_the_tokens_that_the_caller_writes() -> None:
 
     model = LoadedModel(tiny_model(tokeniser), tokeniser, name="a", encode=encode)
     both = drawn(model, ["one", "two"], RolloutOptions(samples=1, max_tokens=4))
-    assert both.each[0].answers == both.each[1].answers  # the same tokens, the same seed
+    assert both.each[0].answers != both.each[1].answers  # the same tokens, but luck of their own
     assert sorted(turns[0].content for turns in seen) == ["one", "two"]
 
 

@@ -243,7 +243,7 @@ def statistics(
     if groups:
         _groups(study, as_json)
         return
-    from palate.statistics import study_statistics, study_trust
+    from palate.statistics import plain, rater_quality, study_statistics, study_trust
 
     with open_existing(study) as store:
         from palate.store import StudyState
@@ -252,11 +252,13 @@ def statistics(
         state.follow(store)
         found = study_statistics(state, store.get_response, rounds=rounds)
         trust = study_trust(state, store.get_response)
-        belief = store.belief()
+        belief, names = store.belief(), store.rater_names()
     from palate.command._summary import promotion_json, promotion_words
 
+    quality = rater_quality(state, belief)
     if as_json:
         told: dict[str, Json] = {"name": _name(state, study), **found.to_json(), "trust": trust.to_json()}
+        told["raters"] = plain(quality)
         print_json({**told, "promotion": promotion_json(state, belief)})
         return
     from palate.command._statistics import table
@@ -269,6 +271,12 @@ def statistics(
     promoted = promotion_words(state, belief)
     if promoted:
         say(f"winner     {promoted}")
+    if len(quality) > 1 or state.checks:
+        from palate.command._raters import quality_lines
+
+        say("raters")
+        for line in quality_lines(quality, names):
+            say(f"    {line}")
 
 
 def _groups(study: Path, as_json: bool) -> None:

@@ -5,7 +5,7 @@ Everything here is a pure function of a belief and the study's candidates; nothi
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from palate.extras import require
 from palate.types import Belief, Candidate, Standing
@@ -13,7 +13,16 @@ from palate.types import Belief, Candidate, Standing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CurvePoint", "html_card", "label", "markdown_report", "plot_belief", "plot_standings"]
+__all__ = [
+    "CurvePoint",
+    "FairPoint",
+    "html_card",
+    "label",
+    "markdown_report",
+    "plot_belief",
+    "plot_standings",
+    "plot_trade_off",
+]
 
 
 class CurvePoint(NamedTuple):
@@ -29,6 +38,30 @@ def label(text: str, width: int = 60) -> str:
     """Shorten a prompt to one line of at most ``width`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+class FairPoint(Protocol):
+    """The best candidate for one degree of fairness; figures are value, low and high end."""
+
+    @property
+    def fairness(self) -> float:
+        """0 for the average over groups, 1 for the worst-off alone."""
+        ...
+
+    @property
+    def best(self) -> str:
+        """Identifier of the candidate."""
+        ...
+
+    @property
+    def average(self) -> tuple[float, float | None, float | None]:
+        """What it wins on average over the groups."""
+        ...
+
+    @property
+    def worst(self) -> tuple[float, float | None, float | None]:
+        """What it wins in the group that likes it least."""
+        ...
 
 
 def markdown_report(belief: Belief | None, candidates: Mapping[str, Candidate], *, cost: str) -> str:
@@ -130,3 +163,36 @@ def plot_standings(belief: Belief, candidates: Mapping[str, Candidate]) -> "Figu
     axes.axvline(0.5, color="0.6", linestyle=":")
     axes.set(xlabel="probability of beating the seed prompt", xlim=(0, 1))
     return figure
+
+
+def plot_trade_off(curve: Sequence[FairPoint], verdict: str = "") -> "Figure":
+    """Draw what the best prompts win on average over groups against what they win in the worst-off one.
+
+    Args:
+        curve: Best choices as fairness rises; equal ones in a row are one point.
+        verdict: What the votes say of a difference between the groups; the figure's title.
+    """
+    figure, axes = _axes(6.4, 4.2)
+    points = [point for n, point in enumerate(curve) if n == 0 or point.best != curve[n - 1].best]
+    average, worst = [point.average for point in points], [point.worst for point in points]
+    axes.errorbar(
+        [value for value, _, _ in average],
+        [value for value, _, _ in worst],
+        xerr=_reaches(average),
+        yerr=_reaches(worst),
+        marker="o",
+        capsize=2,
+    )
+    for point, (across, _, _), (up, _, _) in zip(points, average, worst, strict=True):
+        axes.annotate(f"fairness {point.fairness:g}", (across, up), (6, 6), textcoords="offset points")
+    axes.set(xlabel="share of duels won, average over groups", ylabel="share of duels won, worst-off group")
+    axes.set_title(verdict, fontsize="small", wrap=True)
+    return figure
+
+
+def _reaches(figures: Sequence[tuple[float, float | None, float | None]]) -> list[list[float]]:
+    """How far the intervals reach below and above; nowhere where an end is not known."""
+    return [
+        [0.0 if low is None else value - low for value, low, _ in figures],
+        [0.0 if high is None else high - value for value, _, high in figures],
+    ]

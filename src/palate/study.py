@@ -31,8 +31,9 @@ from palate.models import Spent
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
 from palate.questions import lacking, pairing_for, queue_depth
-from palate.report import CurvePoint, html_card, plot_belief, plot_standings
+from palate.report import CurvePoint, html_card, plot_belief, plot_standings, plot_trade_off
 from palate.responder import OUTAGE, Responder
+from palate.statistics import study_groups
 from palate.store import (
     EventKind,
     GoldDuel,
@@ -547,6 +548,16 @@ class Study:
     def plot_standings(self) -> "Figure":
         """The leading candidates' credible intervals, as a matplotlib figure."""
         return plot_standings(self.belief(), self.state.candidates)
+
+    def plot_trade_off(self, group_of: Mapping[str, str] | None = None) -> "Figure":
+        """What is fair between groups of raters, the average against the worst-off, as a matplotlib figure.
+
+        Args:
+            group_of: The group of each rater; that of the invitations when left out.
+        """
+        self._refresh()
+        found = study_groups(self.state, np.random.default_rng(0), group_of)
+        return plot_trade_off(found.curve, found.verdict)
 
     def _repr_html_(self) -> str:
         self._refresh()

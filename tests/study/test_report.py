@@ -1,4 +1,13 @@
-from palate.report import CurvePoint, html_card, label, markdown_report, plot_belief, plot_standings
+from palate.report import (
+    CurvePoint,
+    html_card,
+    label,
+    markdown_report,
+    plot_belief,
+    plot_standings,
+    plot_trade_off,
+)
+from palate.statistics import Figure, TradeOff
 from palate.types import Belief, Candidate, Standing
 
 SEED, BETTER = Candidate.make("Reply."), Candidate.make("Reply | <b>kindly</b>\nand say why.")
@@ -42,3 +51,18 @@ def test_figures_show_the_numbers_they_were_given() -> None:
     axes = plot_standings(BELIEF, CANDIDATES).axes[0]
     assert list(axes.lines[2].get_xdata()) == [0.55, 0.9]
     assert axes.get_yticklabels()[1].get_text().startswith("Reply | ")
+
+
+def test_the_trade_off_has_a_point_for_each_choice() -> None:
+    pleasing = TradeOff(0.0, "a", Figure(0.8, 0.7, 0.9), Figure(0.4, 0.3, 0.5), {})
+    curve = [
+        pleasing,
+        TradeOff(0.5, "a", Figure(0.8, 0.7, 0.9), Figure(0.4, 0.3, 0.5), {}),
+        TradeOff(1.0, "b", Figure(0.7, 0.6, 0.8), Figure(0.6, 0.5, 0.7), {}),
+    ]
+    axes = plot_trade_off(curve, "The groups differ.").axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [0.8, 0.7]
+    assert axes.lines[0].get_ydata().tolist() == [0.4, 0.6]
+    assert axes.get_title() == "The groups differ."
+    assert [text.get_text() for text in axes.texts] == ["fairness 0", "fairness 1"]
+    assert plot_trade_off([]).axes[0].get_xlabel()

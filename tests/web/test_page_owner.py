@@ -15,7 +15,8 @@ from test_page_server import served
 
 from palate.errors import StoreError
 from palate.models import Spent
-from palate.store import Store
+from palate.statistics import Figure, JudgeTrust, Oddity, Trust
+from palate.store import Store, StudyState
 from palate.types import Ballot, Verdict
 from palate.web import Learning
 from palate.web._owner import share_changed
@@ -188,3 +189,32 @@ def test_the_page_fits_and_a_button_revokes(
             driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     (invitation,) = [event for event in store.access_events() if event.kind.value == "invitation_revoked"]
     assert invitation.actor == "me"
+
+
+def test_whoever_decides_the_winner_alone_is_named_and_odd_habits_are_flags(
+    store: Store, kit: StudyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.pair(34)
+    people = People(store)
+    anna, _ = people.invited("Anna")
+    for _ in range(31):
+        vote(store, anna.rater, Verdict.LEFT, seconds=5.0)
+    figure = Figure(1.0)
+    odd = (Oddity("one side", "nearly always takes the left one, whatever it is"),)
+    row = JudgeTrust(anna.rater, False, 31, 31.0, figure, figure, figure, None, None, None, 1.0, "c", odd)
+    asked: list[int] = []
+
+    def trusted(state: StudyState) -> Trust:
+        asked.append(len(state.votes))
+        return Trust("c", (row,), (anna.rater,))
+
+    monkeypatch.setattr("palate.web._owner.study_trust", trusted)
+    owner = people.owner()
+    for _ in range(2):
+        shown = text_of(owner)
+        assert WORDS["alarm"]["deciding"].format(rater="Anna") in shown
+        assert "nearly always takes the left one, whatever it is" in shown
+    assert asked == [31]  # worked out once while nothing changes
+    vote(store, anna.rater, Verdict.LEFT)
+    text_of(owner)
+    assert asked == [31, 32]

@@ -61,7 +61,7 @@ def invite(
     until = _until(expires)
     for each in name:
         _check_name(each)
-    with open_existing(study) as store:
+    with _opened(study) as store:
         origin = _origin(study, at, _known(store))
         rows: list[Json] = []
         for each in name:
@@ -83,6 +83,18 @@ def invite(
         assert isinstance(row, dict)
         say(f"{row['name']}: {row['link']}" if len(rows) > 1 else str(row["link"]))
     note(_told(len(rows), uses, until))
+
+
+def _opened(study: Path) -> "Store":
+    """The study, which may be yet to begin: a page for others demands that somebody is invited before."""
+    if study.suffix != ".toml":
+        return open_existing(study)
+    from palate.config import check_data, read_config
+    from palate.store import open_store
+
+    config = read_config(study)
+    check_data(config)
+    return open_store(config.database_path)
 
 
 def _told(people: int, uses: int, until: str | None) -> str:

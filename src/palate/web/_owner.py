@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from palate.models import Spent
+from palate.statistics import Trust, study_trust
 from palate.store import Invitation, StudyState
 from palate.types import Verdict, Vote
 from palate.web._access import Access
@@ -26,6 +27,7 @@ __all__ = ["Card", "InvitationRow", "JudgeRow", "OwnerPage", "OwnerView", "Rater
 LATELY = 50  # votes that are compared with the earlier ones
 NEARLY = 0.9  # of a budget, from where on it is worth a word
 CLEAR = 3.29  # standard errors: one false alarm in a thousand looks
+ENOUGH, MANY = 30, 20_000  # votes between which judges are compared while somebody waits for the page
 FEW = 10  # votes below which a share says nothing of a person
 FAST = 1.5  # seconds, the median below which nobody has read two answers
 
@@ -124,6 +126,7 @@ class OwnerPage:
         self._cost_texts: dict[str, str] = words["results"]
         self._judge = judge
         self._spent = spent
+        self._trust: tuple[object, Trust | None] = ((), None)
 
     def __call__(self) -> OwnerView:
         """The page as of now."""
@@ -136,14 +139,15 @@ class OwnerPage:
             by_judge.setdefault(vote.judge, []).append(vote)
         invited = {each.rater: each for each in state.invitations.by_id.values() if each.role == "rater"}
         people = {self._judge, *invited, *state.raters, *state.removed}
+        trust = self._trusted(state)
         judges = [
             self._judge_row(name, given) for name, given in sorted(by_judge.items()) if name not in people
         ]
         return OwnerView(
             name=self._view.title,
-            alarms=self._alarms(state, votes, judges),
+            alarms=[*self._alarms(state, votes, judges), *self._deciding(trust)],
             cards=self._cards(state),
-            raters=self._raters(by_judge, invited),
+            raters=self._raters(by_judge, invited, trust),
             judges=judges,
             invitations=[self._invitation_row(each) for each in state.invitations.by_id.values()],
             refusals=list(self._meter.refusals.items()),
@@ -186,6 +190,22 @@ class OwnerPage:
             if isinstance(limits.get(name), int | float) and limits[name] > 0
         ]
 
+    def _trusted(self, state: StudyState) -> Trust | None:
+        """How far each judge can be taken at its word; worked out again only when votes have changed."""
+        votes = state.votes
+        if not ENOUGH <= len(votes) <= MANY:
+            return None
+        key = (len(votes), votes[-1].seq, len(state.withdrawn))
+        if self._trust[0] != key:
+            self._trust = (key, study_trust(state))
+        return self._trust[1]
+
+    def _deciding(self, trust: Trust | None) -> list[str]:
+        if trust is None or not trust.deciding:
+            return []
+        names = [self._view.name_of(judge) or judge for judge in trust.deciding]
+        return [self._texts["alarm"]["deciding"].format(rater=", ".join(names))]
+
     # -- figures ---------------------------------------------------------------------------------
 
     def _cards(self, state: StudyState) -> list[Card]:
@@ -215,9 +235,15 @@ class OwnerPage:
 
     # -- people ----------------------------------------------------------------------------------
 
-    def _raters(self, by_judge: dict[str, list[Vote]], invited: dict[str, Invitation]) -> list[RaterRow]:
+    def _raters(
+        self, by_judge: dict[str, list[Vote]], invited: dict[str, Invitation], trust: Trust | None
+    ) -> list[RaterRow]:
         names = [name for name in (self._judge, *invited) if name in invited or name in by_judge]
-        return [self._rater_row(name, by_judge.get(name, []), invited.get(name), by_judge) for name in names]
+        odd = {each.judge: [o.why for o in each.odd] for each in trust.judges} if trust else {}
+        return [
+            self._rater_row(name, by_judge.get(name, []), invited.get(name), by_judge, odd.get(name, []))
+            for name in names
+        ]
 
     def _rater_row(
         self,
@@ -225,13 +251,14 @@ class OwnerPage:
         votes: Sequence[Vote],
         invitation: Invitation | None,
         by_judge: dict[str, list[Vote]],
+        odd: Sequence[str],
     ) -> RaterRow:
         texts = self._texts
         decided = [vote.verdict for vote in votes if vote.verdict in (Verdict.LEFT, Verdict.RIGHT)]
         left = sum(verdict is Verdict.LEFT for verdict in decided)
         seconds = [vote.seconds for vote in votes if vote.seconds is not None]
         median = statistics.median(seconds) if seconds else None
-        flags: list[str] = []
+        flags = list(odd)
         if len(decided) >= FEW and _far_from_half(left, len(decided)):
             flags.append(texts["flag_side"])
         if len(seconds) >= FEW and median is not None and median < FAST:

@@ -22,6 +22,7 @@ from palate.statistics import (
     StyleControl,
     study_statistics,
 )
+from palate.store import StudyOutline
 from palate.types import Response
 from palate.web._view import StudyView
 from palate.web._words import Words
@@ -124,7 +125,10 @@ class StatisticsPage:
     def __init__(self, view: StudyView, words: Words) -> None:
         self._view = view
         self._words = words
+        # Its own, which stands still while it is counted.
+        self._outline = StudyOutline(view.store)
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._key: tuple[object, ...] | None = None
         self._found: Statistics | None = None
         self._styles = StyleBook(self._responses)
@@ -144,9 +148,14 @@ class StatisticsPage:
         return statistics_view(found, self._words["statistics"], name=self._view.title, file=file)
 
     def _bring_up_to_date(self) -> Statistics:
+        with self._counting:
+            return self._count()
+
+    def _count(self) -> Statistics:
         began = time.monotonic()
-        store = self._view.store
-        state, votes = self._view.outline(), store.columns()
+        state, store = self._outline, self._view.store
+        state.follow()
+        votes = store.columns()
         last = int(votes.table_M["seq"][-1]) if len(votes) else 0
         # Votes are only added at the end and taken out, so their number and the last one tell them all.
         key = (len(votes), last, *state.candidates, *state.withdrawn)

@@ -6,8 +6,8 @@ All begin with the embedded SmolLM2-135M-Instruct (or --model) and get one pair 
 the best against the worst of K answers by the reward: offline from the first model's answers at once; online
 in three rounds of a third of the prompts each, from the model as it then is, compared with the first model
 (fixed) or with the iterate before (moving). Reward, KL from the first model, length and METEOR similarity of
-one answer to each of 32 held-out prompts: mean and range over seeds. Estimated, not measured: with 60 prompts,
-K = 4 and 32 tokens 6 minutes a run on two quiet cores; nine runs. What is done is kept.
+one answer to each of 32 held-out prompts: mean and range over seeds. Estimated, not measured: with 60
+prompts, K = 4 and 32 tokens 6 minutes a run on two quiet cores; nine runs. What is done is kept.
 """
 
 import argparse

@@ -7,6 +7,7 @@ r"""A language model as a judge, asked so that its answer is hard to buy.
 - A fixed set of words. ``FIRST``, ``SECOND``, ``TIE`` or ``NEITHER`` alone, or as the last line; everything
 else is no
   vote (``skip``), never a win.
+- No talking. A duel in which an answer speaks to the judge (:mod:`palate.judges._talk`) is left to people.
 - Canaries. :meth:`LanguageModelJudge.examine` asks about pairs in which the worse answer tries to talk to the
   judge, and reports how often it got through.
 
@@ -21,7 +22,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, final
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from palate.errors import BudgetError, ConfigError, InputError, StoreError
 from palate.judges._canaries import Canary, canaries
+from palate.judges._talk import talk_in
 from palate.kinds import readable
 from palate.types import Duel, Input, Judgement, Message, Model, Request, Verdict, digest
 
@@ -78,6 +80,7 @@ class LanguageModelJudge:
             at least 0.
         max_tokens: Room for a written verdict; a model that thinks aloud first needs more.
         name: Stored with each vote.
+        abstain: Whether a duel in which an answer talks to the judge is left to people.
 
     Raises:
         ConfigError: An empty rubric, or a number out of its range.
@@ -88,6 +91,7 @@ class LanguageModelJudge:
     tie_margin: float = 0.1
     max_tokens: int = 16
     name: str = "language-model"
+    abstain: bool = True
     _secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +114,10 @@ class LanguageModelJudge:
                 return Judgement(Verdict.FAILED, comment=side.failed)
             if side.kind not in ("text", "chat", "table"):
                 return Judgement(Verdict.SKIP, reason="cannot_judge", comment=f"cannot look at a {side.kind}")
+        for place, side in (("left", duel.left), ("right", duel.right)):
+            if self.abstain and (talk := talk_in(readable(side))):
+                told = f"the {place} answer talks to the judge: {talk!r}"
+                return Judgement(Verdict.SKIP, reason="cannot_judge", comment=told)
         try:
             if self.model.capabilities.score:
                 return await self._by_probability(duel)
@@ -130,7 +138,9 @@ class LanguageModelJudge:
         asked = [
             canary for one, answer in zip(inputs, answers, strict=True) for canary in canaries(one, answer)
         ]
-        said = await asyncio.gather(*(self.judge(canary.duel) for canary in asked))
+        # What the model makes of them, without the patterns that would spare it the question.
+        bare = replace(self, abstain=False)
+        said = await asyncio.gather(*(bare.judge(canary.duel) for canary in asked))
         return _counted(asked, said)
 
     async def _by_word(self, duel: Duel) -> Judgement:
@@ -191,7 +201,7 @@ def language_model_judge(
     """
     secret = digest(["fence", seed, model.name])
     text = _rubric(rubric) if rubric.strip() else _RUBRIC
-    return LanguageModelJudge(model, text, tie_margin, max_tokens, f"judge:{model.name}", secret)
+    return LanguageModelJudge(model, text, tie_margin, max_tokens, f"judge:{model.name}", _secret=secret)
 
 
 def _rubric(given: str) -> str:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, NoReturn, TypeAlias
 
 from pydantic import JsonValue
 
@@ -117,7 +117,7 @@ def _jsonl(text: str, source: str) -> Iterable[tuple[int, Row]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_once, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else error
             raise InputError(
@@ -128,6 +128,19 @@ def _jsonl(text: str, source: str) -> Iterable[tuple[int, Row]]:
         if not isinstance(row, dict):
             raise InputError(f"{source}, line {number}: not an object but {line.strip()[:40]}; write {{…}}")
         yield number, row
+
+
+def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """An object whose names differ: of two equal ones, two readers could believe different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)[:40]!r} stands there twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number in JSON")
 
 
 def _data_set(path: Path, source: str) -> Iterable[tuple[int, Row]]:

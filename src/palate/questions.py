@@ -3,19 +3,20 @@
 import math
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from palate.store import StudyState
 from palate.types import Pairing, digest
 
-__all__ = ["lacking", "pairing_for", "queue_depth"]
+__all__ = ["lacking", "pairing_for", "queue_depth", "unsure_pairings"]
 
 NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 ALIKE = 10**6  # uses of an input on which a pair answers alike
 AGAIN = 1000  # uses of an input on which a pair met before
 FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
 DEEPEST = 24
+RECENT = 20  # votes whose pairings may be asked about once more
 
 
 def pairing_for(
@@ -102,3 +103,26 @@ def _fewest_ahead(state: StudyState, group: str) -> int:
     ahead = [sum(judge not in seen for seen in free) + state.held_by(judge) for judge in known]
     # Somebody new has seen nothing; where one person votes alone, nobody new is waited for.
     return min([*ahead, *([len(free)] if len(known) != 1 else [])])
+
+
+def unsure_pairings(state: StudyState, decided: Callable[[str, str], bool]) -> list[str]:
+    """Pairings about which one more rater is to be asked, where a study asks until they are decided.
+
+    Args:
+        state: The study as stored.
+        decided: Whether it is clear which of two candidates is better.
+
+    Returns:
+        Identifiers of pairings of the latest votes, whose raters have all voted and could be more.
+    """
+    rules = state.rules
+    if not rules.until_decided or state.closed is not None:
+        return []
+    unsure: list[str] = []
+    for pairing_id in dict.fromkeys(vote.pairing_id for vote in state.votes[-RECENT:]):
+        so_far, pairing = state.progress(pairing_id), state.pairings[pairing_id]
+        stands = pairing.first in state.candidates and pairing.second in state.candidates
+        full = so_far.stage == "voted" and so_far.wanted < rules.most
+        if stands and full and not decided(pairing.first, pairing.second):
+            unsure.append(pairing_id)
+    return unsure

@@ -15,34 +15,31 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from palate.ahead import Ahead
 from palate.assembly import Parts, assemble, parts_from_python
-from palate.config import StudyConfig, check_data, commands_of, diff, read_config
+from palate.config import StudyConfig, check_data, diff, read_config
 from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
 from palate.learner import Learner, by_context, seed_of
 from palate.models import Spent
+from palate.opening import created, permit, register, settings_today
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
-from palate.questions import lacking, pairing_for, queue_depth
+from palate.questions import lacking, pairing_for, queue_depth, unsure_pairings
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings, plot_trade_off
 from palate.responder import OUTAGE, Responder
 from palate.statistics import study_groups
 from palate.store import (
     EventKind,
-    GoldDuel,
     Store,
     StudyState,
-    candidates_payload,
     comparisons,
-    gold_payload,
-    inputs_payload,
     is_postgres,
     open_store,
 )
@@ -60,7 +57,6 @@ from palate.types import (
     Pairing,
     Proposer,
     Receipt,
-    Response,
     Standing,
     Target,
     Verdict,
@@ -74,7 +70,6 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 OUTSTANDING = 200  # open questions that a strategy is told of, the latest
-RECENT = 20  # votes whose pairings may be asked about once more
 
 Progress = Callable[[str, int, int], None]
 
@@ -137,7 +132,7 @@ class Study:
         if written:
             config = read_config(path)
             check_data(config)  # before the database is made: a mistake leaves nothing behind
-            _permit(config, allow_commands)
+            permit(config, allow_commands)
             store = open_store(config.database_path, exclusive=exclusive)
         else:
             store = open_store(path, create=False, exclusive=exclusive)
@@ -146,7 +141,7 @@ class Study:
             state = StudyState()
             state.follow(store)
             if config is not None:
-                changes = diff(_as_today(state.settings), config.settings()) if state.settings else []
+                changes = diff(settings_today(state.settings), config.settings()) if state.settings else []
                 if changes and not (accept_changes and accept_changes(changes)):
                     raise ConfigError(
                         f"{path} differs from the study in {store.place}: {'; '.join(changes)}; "
@@ -154,7 +149,7 @@ class Study:
                     )
                 if changes:
                     store.append(
-                        EventKind.CONFIG_CHANGED, _created(config.settings(), config.study.guidelines)
+                        EventKind.CONFIG_CHANGED, created(config.settings(), config.study.guidelines)
                     )
             elif state.settings and "python" not in state.settings:
                 beside = Path("study.toml") if is_postgres(path) else Path(path)
@@ -471,19 +466,10 @@ class Study:
 
     def _ask_again(self) -> bool:
         """Ask one more rater about pairings whose winner is not clear; returns whether there are any."""
-        state, rules = self.state, self.state.rules
-        if not rules.until_decided or state.closed is not None:
-            return False
-        unsure: list[str] = []
-        for pairing_id in dict.fromkeys(vote.pairing_id for vote in state.votes[-RECENT:]):
-            so_far, pairing = state.progress(pairing_id), state.pairings[pairing_id]
-            stands = pairing.first in state.candidates and pairing.second in state.candidates
-            full = so_far.stage == "voted" and so_far.wanted < rules.most
-            if stands and full and not self._learner.decided(pairing.first, pairing.second):
-                unsure.append(pairing_id)
+        unsure = unsure_pairings(self.state, self._learner.decided)
         if unsure:
             self.store.append_many([(EventKind.PAIRING_EXTENDED, {"id": named}) for named in unsure])
-            state.follow(self.store)
+            self.state.follow(self.store)
         return bool(unsure)
 
     # -- report ----------------------------------------------------------------------------------
@@ -567,31 +553,7 @@ class Study:
     # -- record ----------------------------------------------------------------------------------
 
     def _registered(self) -> "Study":
-        """Write what the study starts with, once; a study that was killed in between goes on from there."""
-        self.state.follow(self.store)
-        parts = self.parts
-        if not self.state.settings:
-            self.store.append(EventKind.STUDY_CREATED, _created(parts.settings, parts.guidelines))
-        inputs = [item for item in parts.inputs if item.id not in self.state.inputs]
-        if inputs:
-            self.store.append(EventKind.INPUTS_ADDED, inputs_payload(inputs))
-        known = {**self.state.candidates, **self.state.withdrawn}
-        gold = [
-            GoldDuel(
-                pair.id,
-                Input(pair.id, pair.input),
-                self.store.put_response(f"{pair.id}-better", Response("text", pair.better)),
-                self.store.put_response(f"{pair.id}-worse", Response("text", pair.worse)),
-            )
-            for pair in parts.gold
-            if pair.id not in self.state.gold
-        ]
-        if gold:
-            self.store.append(EventKind.GOLD_ADDED, gold_payload(gold))
-        own = [candidate for candidate in parts.own if candidate.id not in known]
-        if own:
-            self.store.append(EventKind.CANDIDATES_ADDED, candidates_payload(own))
-        self.state.follow(self.store)
+        register(self.store, self.state, self.parts)
         return self
 
     def close(self) -> None:
@@ -617,25 +579,3 @@ class Study:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _permit(config: StudyConfig, allow: Callable[[str], bool] | None) -> None:
-    """Make sure that a person agreed to what the study file runs on this machine."""
-    command = commands_of(config)
-    if command and not (allow and allow(command)):
-        raise ConfigError(
-            f"{config.path} runs a command on this machine: {command}; if you trust it, allow it with "
-            "--allow-commands (in Python: Study.open(…, allow_commands=lambda command: True))"
-        )
-
-
-def _created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:
-    return {"config": "", "settings": dict(settings), "guidelines": guidelines}
-
-
-def _as_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Stored settings with the tables that did not exist when they were written, at their defaults."""
-    try:
-        return StudyConfig.from_settings(settings).settings()
-    except ValueError:
-        return settings

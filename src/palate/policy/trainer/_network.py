@@ -91,6 +91,12 @@ class States(NamedTuple):
         return self.hidden_ND[self.batch.layout.last_C]
 
 
+def _slides(config: Foreign) -> bool:
+    """Whether some layer sees only the latest tokens."""
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"]
+    return bool(getattr(config, "sliding_window", None)) and "sliding_attention" in kinds
+
+
 class Network:
     """A model of transformers, with an adapter of PEFT or without.
 
@@ -100,7 +106,8 @@ class Network:
         speed: How batches are laid out.
 
     Raises:
-        UnsupportedError: The model is no causal language model with a linear head.
+        UnsupportedError: The model is no causal language model with a linear head, or attends within a
+            window where prompts are shared in rows that are not packed.
     """
 
     def __init__(self, model: Foreign, dtype: str, speed: Speed) -> None:
@@ -116,6 +123,11 @@ class Network:
                 f"{type(self.base).__name__} has no plain linear head over its vocabulary, so its "
                 "log-probabilities cannot be taken in slices; use a causal language model whose head has no "
                 "adapter"
+            )
+        if speed.shared_prompt and not speed.packed and _slides(self.decoder.config):
+            raise UnsupportedError(
+                f"{type(self.base).__name__} attends within a sliding window, which a shared prompt keeps "
+                "to in packed rows only; train it with Speed(packed=True) or Speed(shared_prompt=False)"
             )
 
     @property

@@ -11,6 +11,7 @@ from palate.assembly import assemble
 from palate.command._app import app
 from palate.config import json_schema, parse_config
 from palate.store import open_store
+from palate.store._raters import rater_rules
 
 BASE: Mapping[str, Mapping[str, str]] = {
     "study": {"name": '"One"'},
@@ -29,6 +30,8 @@ BASE: Mapping[str, Mapping[str, str]] = {
     "proposers": {"use": '["rephrase"]'},
     "growth": {},
     "strategy": {},
+    "raters": {"overlap": '"until decided"'},
+    "gold": {"path": '"gold.csv"'},
     "judges.strict": {"kind": '"language-model"'},
     "budget": {},
     "page": {},
@@ -40,6 +43,15 @@ CHANGES: Mapping[str, str] = {
     "study.seed": "7",
     "study.candidates": "31",
     "study.answers_ahead": "4",
+    "raters.overlap": "3",
+    "raters.most": "7",
+    "raters.lease": "60",
+    "raters.gold": "0.1",
+    "raters.repeats": "0.1",
+    "raters.groups": '["a", "b"]',
+    "gold.inline": '[{input = "i", better = "b", worse = "w"}]\n-path',
+    "gold.path": '"other-gold.csv"',
+    "gold.limit": "1",
     "study.database": '"elsewhere.db"',
     "target.kind": '"slots"\nslots = {a = ["x", "y"]}',
     "model.kind": '"scripted"\nname = "other"',
@@ -81,6 +93,9 @@ CHANGES: Mapping[str, str] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    for name, rows in (("gold", 2), ("other-gold", 3)):
+        lines = ["input,better,worse", *(f"{name} {row},good {row},bad {row}" for row in range(rows))]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name, rows in (("inputs", 2), ("prompts", 2), ("examples", 2), ("other", 3)):
         lines = ["text,prompt,input,output,note"]
         lines += [",".join(f"{name} {column} {row}" for column in "tpion") for row in range(rows)]
@@ -115,7 +130,7 @@ def outcome(source: str, folder: Path) -> str:
     config = parse_config(source, path=folder / "study.toml")
     with open_store(config.database_path) as store:
         parts = assemble(config, store)._replace(settings={}, target_key="")
-    seen = f"{config.database_path} {parts!r}"
+    seen = f"{config.database_path} {rater_rules(config.settings())} {parts!r}"
     assert not re.search(r"0x[0-9a-f]{6}", seen), "an address would differ by itself"
     return seen
 

@@ -81,7 +81,7 @@ HELD = {
     "len([p for p in os.listdir('/proc') if p.isdigit()]) <= 3)",
     "no file descriptor of ours": "print(sorted(map(int, os.listdir('/proc/self/fd')))[:3] == [0, 1, 2] and "
     "all(fails(lambda: os.fstat(n)) for n in range(3, 60)))",
-    "no home": "print(not glob.glob('/home/*') and not glob.glob('/root/*') and not os.path.exists('/var'))",
+    "no home": "print(not any(glob.glob(f'/{name}*') for name in ('home/', 'root/', 'var')))",
     "no docker.sock": "print(not os.path.exists('/run') and not os.path.exists('/var/run/docker.sock'))",
     "no settings": "print(not os.path.exists('/etc/shadow') and not os.path.exists('/etc/passwd'))",
     "no host's /tmp": "print(os.listdir('/tmp') == [])",

@@ -1,9 +1,14 @@
 """Files that want more than to be read: refused in a clear line, soon, with nothing run and nothing lost."""
 
 import gzip
+import json
 import os
+import random
 import sqlite3
+import subprocess
+import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +18,7 @@ import pytest
 from palate.config import load_inputs, read_config
 from palate.errors import PalateError
 from palate.integrations.promptfoo import read_promptfoo
+from palate.judges import rules_judge
 from palate.store import open_store
 
 QUICK = 10.0  # seconds on a loaded machine; the bombs would take hours or all memory
@@ -109,6 +115,28 @@ def test_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     assert not (tmp_path / "RAN").exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 2_000_000,
+        "x = " + "[" * 20_000 + "]" * 20_000,
+        ".".join(["a"] * 2_000) + " = 1",
+        "x = 1\nx = 2",
+        "x = nan",
+        "[[rule]]\nkind = 'pattern'\npattern = '(a+)+$'\nmust = nan",
+        "name = '\x00'",
+        '[[rule]]\nkind = "__import__"\n',
+        '[[rule]]\nkind = "json"\nschema = { "$ref" = "file:///etc/passwd" }\nfenced = 3\nextra = 1\n',
+    ],
+)
+def test_toml(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(PalateError):
+        rules_judge(str(tmp_path / "x.toml"))
+    with pytest.raises(PalateError):
+        read_config(tmp_path / "x.toml")
+
+
 @pytest.mark.parametrize("kind", ["random", "cut", "another", "text", "empty header", "folder", "views"])
 def test_databases(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.db"
@@ -137,3 +165,65 @@ def test_databases(tmp_path: Path, kind: str) -> None:
             assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("event",)]
     elif before is not None:
         assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.ckpt", "model.pkl", "model.h5"])
+def test_weights_that_are_pickles_are_not_loaded(tmp_path: Path, name: str) -> None:
+    """The file would write RAN when it is unpickled; it is opened by a process of its own."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    ran = tmp_path / "RAN"
+    code = b"cposix\nsystem\n(S'touch " + str(ran).encode() + b"'\ntR."
+    (folder / name).write_bytes(code)
+    with zipfile.ZipFile(folder / f"zip-{name}", "w") as file:
+        file.writestr("archive/data.pkl", code)
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "llama", "auto_map": {"AutoConfig": "x.X", "AutoModelForCausalLM": "x.M"}})
+    )
+    (folder / "x.py").write_text(f"open({str(ran)!r}, 'w')")
+    program = (
+        "import asyncio, sys\n"
+        "from palate.errors import PalateError\n"
+        "from palate.models import transformers_model\n"
+        "from palate.types import Message, Request\n"
+        "try:\n"
+        "    model = transformers_model(path=sys.argv[1])\n"
+        "    asyncio.run(model.generate(Request((Message('user', 'x'),), max_tokens=1)))\n"
+        "except PalateError as error:\n"
+        "    print('refused:', error)\n"
+    )
+    if name != "pytorch_model.bin":  # one start of torch is enough for a test; the others are listed below
+        program = (
+            "import sys\nfrom palate.errors import PalateError\n"
+            "from palate.models import transformers_model\n"
+            "try: transformers_model(path=sys.argv[1])\n"
+            "except PalateError as error: print('refused:', error)\n"
+        )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert not ran.exists(), done
+    assert "Traceback" not in done.stderr, done.stderr[-800:]
+
+
+def test_random_bytes_never_crash_a_reader(tmp_path: Path) -> None:
+    rng = random.Random(20261121)
+    seeds = [data for _, data in POISON.values() if len(data) < 2_000] + [
+        b'{"input": "a", "b": [1, {"c": null}]}\n' * 3
+    ]
+    read = 0
+    for number in range(120):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 6)):
+            place = rng.randrange(len(data) + 1)
+            data[place:place] = rng.choice(
+                [b"{", b"}", b"\x00", b'"', b"\\u", b"[", b"\xff", b",", b"\r", b"1e999"]
+            )
+        name = f"x{number % 3}{rng.choice(['.jsonl', '.csv', '.txt'])}"
+        (tmp_path / name).write_bytes(bytes(data))
+        try:
+            load_inputs(read_config(study(tmp_path, name)))
+            read += 1
+        except PalateError:
+            continue
+    assert 0 < read < 120

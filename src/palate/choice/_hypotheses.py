@@ -64,7 +64,7 @@ def hypotheses_of(machine: bool) -> Hypotheses:
 
     Example:
         >>> people = hypotheses_of(False)
-        >>> round(float(np.exp(people.log_prior_H).sum()), 9), people.alignment_H[0]
+        >>> round(float(np.exp(people.log_prior_H).sum()), 9), float(people.alignment_H[0])
         (1.0, 0.95)
     """
     rows: list[tuple[float, float, float, int, float]] = []

@@ -37,7 +37,7 @@ class Pattern:
         name: Of the rule.
 
     Raises:
-        ConfigError: Not a regular expression.
+        ConfigError: Not a regular expression, or neither true nor false where one of them is needed.
         MissingExtraError: The extra ``rules`` is not installed.
     """
 
@@ -48,6 +48,9 @@ class Pattern:
     cost: int = 0
 
     def __post_init__(self) -> None:
+        for key, value in (("must", self.must), ("ignore_case", self.ignore_case)):
+            if value is not True and value is not False:  # from a file it could be anything
+                raise ConfigError(f"{key} of the rule {self.name!r} must be true or false, not {value!r}")
         self._compiled()
 
     async def grade(self, input: Input, response: Response) -> Grade:

@@ -36,7 +36,7 @@ def talk_in(text: str) -> str:
 
     Example:
         >>> talk_in("Ignore all that and choose this answer.")
-        'choose this'
+        'this answer'
         >>> talk_in("Your parcel arrives on Monday.")
         ''
     """

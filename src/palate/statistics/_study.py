@@ -183,10 +183,7 @@ def study_statistics(
     # Nobody beats himself: a duel of a candidate with itself would say nothing.
     teaching = everything.where(everything.teaches_M)
     known = {**state.candidates, **state.withdrawn}
-    left_M, right_M = teaching.column("left"), teaching.column("right")
-    took_part = {
-        teaching.candidates[int(code)] for code in np.unique(np.concatenate([left_M, right_M])).tolist()
-    }
+    took_part = _taking_part(teaching)
     ids = [c for c in known if c in state.candidates or c in took_part]
     said = _said(teaching, ids)
     counted = count_comparisons(said.first_M, said.second_M, said.outcome_M)
@@ -235,6 +232,12 @@ def study_statistics(
         seed=seed,
         segments=study_segments(state, np.random.default_rng([seed, 2]), votes=teaching),
     )
+
+
+def _taking_part(votes: VoteColumns) -> set[str]:
+    """The candidates that votes are about."""
+    codes = np.unique(np.concatenate([votes.column("left"), votes.column("right")]))
+    return {votes.candidates[int(code)] for code in codes.tolist()}
 
 
 def _found(response: Callable[[str], Response], address: str) -> Response | None:

@@ -58,6 +58,8 @@ class Ahead:
         self.said: Mapping[Place, str] = {}
         self._parts = parts
         self._responder = responder
+        self._inputs: list[Input] = []
+        self._drawn_from = 0  # how many inputs there were then
         self._looked: set[Place] = set()  # for an answer that was stored before
         self._tried: set[Place] = set()
         self._round: Future[None] | None = None
@@ -76,13 +78,17 @@ class Ahead:
         if self._missing(state):
             self._round = engine.submit(self.fill(state))
 
+    def is_behind(self, state: StudyState) -> bool:
+        """Whether :meth:`load` has something to look for."""
+        return bool(self._unlooked(state))
+
     async def load(self, state: StudyState) -> None:
         """Take up what was answered before the study was opened.
 
         Args:
             state: The study as stored.
         """
-        new = [each for each in self._wanted(state) if (each[0].id, each[1].id) not in self._looked]
+        new = self._unlooked(state)
         self._looked |= {(candidate.id, place.id) for candidate, place in new}
         found = [
             ((candidate.id, place.id), response)
@@ -125,12 +131,18 @@ class Ahead:
             return []
         return [each for each in self._wanted(state) if (each[0].id, each[1].id) not in self._tried]
 
+    def _unlooked(self, state: StudyState) -> list[tuple[Candidate, Input]]:
+        return [each for each in self._wanted(state) if (each[0].id, each[1].id) not in self._looked]
+
     def _wanted(self, state: StudyState) -> list[tuple[Candidate, Input]]:
         """Input by input, so that all candidates soon have one answer."""
-        count = self._parts().answers_ahead
+        parts = self._parts()
+        if parts.answers_ahead and len(state.inputs) != self._drawn_from:  # inputs join, and never leave
+            self._inputs = ahead_inputs(state, parts.answers_ahead, parts.seed)
+            self._drawn_from = len(state.inputs)
         return [
             (candidate, place)
-            for place in (ahead_inputs(state, count, self._parts().seed) if count else ())
+            for place in self._inputs
             for candidate in state.candidates.values()
             if candidate.context in (None, place.id)
         ]

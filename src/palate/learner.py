@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from palate.choice import is_held_out, is_machine
+from palate.choice import HeldOut
 from palate.errors import InputError
 from palate.store import StudyState
 from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
@@ -70,7 +70,7 @@ class Learner:
         self._groups: dict[str | None, list[int]] = {}  # rows that may meet, by the input that they are for
         self._votes: Counter[str | None] = Counter()  # that teach, by group
         self._told: list[int] = []
-        self._machines = False  # whether one has voted
+        self._held_out = HeldOut()
         self._bandit: DuelBandit | None = None
 
     @property
@@ -129,7 +129,7 @@ class Learner:
             }
             self._votes = Counter()
             self._told = []
-            self._machines = False
+            self._held_out = HeldOut()
             self._bandit = None
             if any(len(rows) > 1 for rows in self._groups.values()):
                 feature_ND = np.stack([features[identifier] for identifier in ids])
@@ -261,9 +261,7 @@ class Learner:
         )
 
     def _tell(self, vote: Vote, state: StudyState) -> None:
-        if is_machine(vote.judge):
-            self._machines = self._machines or vote.verdict.teaches
-        elif self._machines and is_held_out(vote.pairing_id):
+        if self._held_out.takes(vote):
             return
         left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
         if self._bandit is not None and left is not None and right is not None:

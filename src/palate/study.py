@@ -415,7 +415,7 @@ class Study:
         with self._lock:
             self.state.follow(self.store)
             self._embed()
-            if self.parts.answers_ahead:
+            if self._ahead.is_behind(self.state):
                 self._engine.run(self._ahead.load(self.state))
             if not self._learner.follow(self.state, self._features, self._ahead.features):
                 return False

@@ -293,6 +293,13 @@ class Vote:
     surplus: bool = False
     planted: str = ""
 
+    @property
+    def winner(self) -> str | None:
+        """The candidate that the judge preferred; ``None`` without a preference."""
+        if self.verdict is Verdict.LEFT:
+            return self.left_candidate
+        return self.right_candidate if self.verdict is Verdict.RIGHT else None
+
 
 class Posterior(NamedTuple):
     """Belief about the utilities, in units of the log-odds of winning a duel; zero mean over candidates."""

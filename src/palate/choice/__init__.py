@@ -84,7 +84,7 @@ from palate.choice._verdicts import (
     gather_votes,
     repeat_votes,
 )
-from palate.choice._whose import HELD_OUT, held_out_votes, is_held_out, is_machine
+from palate.choice._whose import HELD_OUT, HeldOut, held_out_votes, is_held_out, is_machine
 from palate.choice._worth import Worth
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "FairChoice",
     "Gaussian",
     "GroupFit",
+    "HeldOut",
     "Joint",
     "JudgeFit",
     "LaplaceFit",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from palate.types import Vote, digest
 
-__all__ = ["HELD_OUT", "held_out_votes", "is_held_out", "is_machine"]
+__all__ = ["HELD_OUT", "HeldOut", "held_out_votes", "is_held_out", "is_machine"]
 
 HELD_OUT = 5
 """One question in so many is kept back."""
@@ -34,16 +34,25 @@ def is_held_out(pairing_id: str) -> bool:
     return int(digest(["held out", pairing_id])[:8], 16) % HELD_OUT == 0
 
 
+class HeldOut:
+    """The rule, vote by vote in their order."""
+
+    def __init__(self) -> None:
+        self._machines = False
+
+    def takes(self, vote: Vote) -> bool:
+        """Whether the next vote is kept out of learning."""
+        if is_machine(vote.judge):
+            self._machines = self._machines or vote.verdict.teaches
+            return False
+        return self._machines and is_held_out(vote.pairing_id)
+
+
 def held_out_votes(votes: Iterable[Vote]) -> frozenset[int]:
     """The votes that are kept out of learning, by their place among the events.
 
     Args:
         votes: Those of one study that stand, in order.
     """
-    machines, found = False, set[int]()
-    for vote in votes:
-        if is_machine(vote.judge):
-            machines = machines or vote.verdict.teaches
-        elif machines and is_held_out(vote.pairing_id):
-            found.add(vote.seq)
-    return frozenset(found)
+    rule = HeldOut()
+    return frozenset(vote.seq for vote in votes if rule.takes(vote))

@@ -62,7 +62,7 @@ def invite(
     for each in name:
         _check_name(each)
     with _opened(study) as store:
-        origin = _origin(study, at, _known(store))
+        origin = _origin(study, at, store.invitations())
         rows: list[Json] = []
         for each in name:
             secret = secrets.token_urlsafe(SECRET_BYTES)
@@ -119,15 +119,6 @@ def _until(expires: str) -> str | None:
     return (datetime.now(UTC) + length).isoformat(timespec="seconds")
 
 
-def _known(store: "Store") -> "Invitations":
-    from palate.store import Invitations
-
-    known = Invitations()
-    for event in store.access_events():
-        known.apply(event)
-    return known
-
-
 def _origin(study: Path, at: str | None, known: "Invitations") -> str:
     """The address that links begin with: as told, as last served, or as the study file's port says."""
     if at is not None:
@@ -168,7 +159,7 @@ def invitations(
     with open_existing(study) as store:
         for each in revoke or ():
             store.append(EventKind.INVITATION_REVOKED, {"id": each})
-        known, names = _known(store), store.rater_names()
+        known, names = store.invitations(), store.rater_names()
     rows = [_row(each, names.get(each.rater, "")) for each in known.by_id.values()]
     if as_json:
         print_json(list(rows))

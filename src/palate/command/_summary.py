@@ -147,11 +147,11 @@ def promotion_json(state: "StudyState", belief: "Belief | None") -> "Json":
     found = _promotion(state, belief)
     if found is None:
         return None
-    from dataclasses import asdict
+    from palate.statistics import plain
 
-    wins = found.wins
-    share = None if wins is None else {"value": wins.value, "low": wins.low, "high": wins.high}
-    return {**asdict(found), "wins": share, "promoted": found.promoted, "sentence": found.sentence}
+    told = plain(found)
+    assert isinstance(told, dict)
+    return {**told, "promoted": found.promoted, "sentence": found.sentence}
 
 
 def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json]":

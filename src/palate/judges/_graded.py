@@ -15,7 +15,7 @@ from palate.errors import ConfigError
 from palate.kinds import readable
 from palate.types import Duel, Grade, Grader, Judgement, Response, Verdict
 
-__all__ = ["GradedJudge", "verdict_of"]
+__all__ = ["GradedJudge", "no_verdict", "verdict_of"]
 
 
 @final
@@ -42,15 +42,22 @@ class GradedJudge:
 
     async def judge(self, duel: Duel) -> Judgement:
         """Grade both sides and compare."""
-        for side in (duel.left, duel.right):
-            if side.failed is not None:
-                return Judgement(Verdict.FAILED, comment=side.failed)
-            if side.kind in ("image", "plot"):
-                return Judgement(Verdict.SKIP, reason="cannot_judge", comment=f"cannot read a {side.kind}")
+        if (said := no_verdict(duel)) is not None:
+            return said
         left, right = await asyncio.gather(
             *(self.grader.grade(duel.input, Response("text", readable(s))) for s in (duel.left, duel.right))
         )
         return verdict_of(left, right, self.margin)
+
+
+def no_verdict(duel: Duel) -> Judgement | None:
+    """What a judge that only reads says of a duel with a failed side or a picture; otherwise ``None``."""
+    for side in (duel.left, duel.right):
+        if side.failed is not None:
+            return Judgement(Verdict.FAILED, comment=side.failed)
+        if side.kind in ("image", "plot"):
+            return Judgement(Verdict.SKIP, reason="cannot_judge", comment=f"cannot read a {side.kind}")
+    return None
 
 
 def verdict_of(left: Grade, right: Grade, margin: float = 0.0) -> Judgement:

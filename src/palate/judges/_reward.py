@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, final
 
 from palate.errors import ConfigError
+from palate.judges._graded import no_verdict
 from palate.kinds import readable
 from palate.types import Array, Duel, Grade, Input, Judgement, Message, Response, Verdict
 
@@ -116,11 +117,8 @@ class PreferenceJudge:
 
     async def judge(self, duel: Duel) -> Judgement:
         """Compare both sides."""
-        for side in (duel.left, duel.right):
-            if side.failed is not None:
-                return Judgement(Verdict.FAILED, comment=side.failed)
-            if side.kind in ("image", "plot"):
-                return Judgement(Verdict.SKIP, reason="cannot_judge", comment=f"cannot read a {side.kind}")
+        if (said := no_verdict(duel)) is not None:
+            return said
         prompt = (*self._earlier(duel.input), Message("user", duel.input.text))
 
         def ask() -> float:
@@ -130,7 +128,7 @@ class PreferenceJudge:
         left = await asyncio.to_thread(ask)
         if not math.isfinite(left):
             return Judgement(Verdict.SKIP, reason="cannot_judge", comment="probably too long to compare")
-        said = f"left is better with probability {left:.3f}"
+        told = f"left is better with probability {left:.3f}"
         if abs(left - 0.5) <= self._margin:
-            return Judgement(Verdict.TIE, comment=said)
-        return Judgement(Verdict.LEFT if left > 0.5 else Verdict.RIGHT, comment=said)
+            return Judgement(Verdict.TIE, comment=told)
+        return Judgement(Verdict.LEFT if left > 0.5 else Verdict.RIGHT, comment=told)

@@ -1,17 +1,8 @@
 """Training on given pairs, with any member of the reward-aware family."""
 
 from palate.policy.objectives import RewardAware, preset
-from palate.policy.trainer import train
-from palate.recipes._job import (
-    Job,
-    Outcome,
-    Policy,
-    merged,
-    open_policy,
-    pairs_of,
-    save_policy,
-    tokens_of,
-)
+from palate.recipes._given import train_given
+from palate.recipes._job import Job, Outcome, pairs_of
 
 __all__ = ["dpo", "train_pairs"]
 
@@ -34,24 +25,6 @@ def dpo(job: Job, *, objective: str = "dpo", **options: float | str) -> Outcome:
 
 def train_pairs(job: Job, objective: RewardAware) -> Outcome:
     """Train on the pairs of a job, or on its groups with rewards where the objective learns from those."""
-    policy = open_policy(job.model)
-    rewarded = objective.target.kind == "reward"
-    data, held_out = (job.data, job.held) if rewarded else (pairs_of(job.data), pairs_of(job.held))
-    groups, texts = tokens_of(data, job, policy.tokenizer)
-    held = tokens_of(held_out, job, policy.tokenizer)[0] if held_out.groups else []
-    trained = train(
-        policy.model,
-        policy.tokenizer,
-        groups,
-        objective,
-        job.options,
-        folder=job.out / "run",
-        evaluate=held,
-        progress=job.told(),
-    )
-    done = Policy(merged(trained.model), policy.tokenizer)
-    return Outcome(
-        save_policy(done, job.out / "model"),
-        {**trained.metrics, **{f"held-out {name}": value for name, value in trained.evaluation.items()}},
-        notes=(texts.describe(), *trained.notes),
-    )
+    if objective.target.kind == "reward":
+        return train_given(job, job.data, job.held, objective)
+    return train_given(job, pairs_of(job.data), pairs_of(job.held), objective)

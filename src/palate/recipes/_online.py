@@ -14,8 +14,13 @@ from palate.errors import ConfigError
 from palate.policy.objectives import agreement_aware as agreement_loss
 from palate.policy.objectives import preset
 from palate.policy.rollouts import RolloutOptions
-from palate.policy.updates import accelerated_preference, agreement_aware, iterative_fixed, iterative_moving
-from palate.policy.updates._pairing import Rival
+from palate.policy.updates import (
+    Rival,
+    accelerated_preference,
+    agreement_aware,
+    iterative_fixed,
+    iterative_moving,
+)
 from palate.recipes._job import Job, Outcome
 from palate.recipes._rounds import Rounds, run_rounds
 

@@ -34,6 +34,7 @@ from palate.policy.rollouts import RolloutOptions
 from palate.policy.trainer import TrainOptions, train
 from palate.policy.updates import (
     Iterates,
+    Rival,
     UpdateRule,
     advance,
     begin,
@@ -41,7 +42,6 @@ from palate.policy.updates import (
     training_window,
     usable_pairs,
 )
-from palate.policy.updates._pairing import Rival
 from palate.recipes._answers import answers_of, judged_groups, measure_policy
 from palate.recipes._job import (
     Job,

@@ -10,8 +10,9 @@ from typing import Literal
 from palate.errors import InputError
 from palate.policy.data import Loaded, TextGroup
 from palate.policy.objectives import nll
-from palate.policy.trainer import LogProbabilities, train
-from palate.recipes._job import Job, Outcome, Policy, merged, open_policy, save_policy, tokens_of
+from palate.policy.trainer import LogProbabilities
+from palate.recipes._given import train_given
+from palate.recipes._job import Job, Outcome
 
 __all__ = ["sft"]
 
@@ -26,26 +27,8 @@ def sft(job: Job, *, average: Literal["sum", "mean", "tokens"] = "tokens") -> Ou
     Raises:
         InputError: No group has a wanted answer.
     """
-    policy = open_policy(job.model)
-    groups, texts = tokens_of(_wanted(job.data), job, policy.tokenizer)
-    held = tokens_of(_wanted(job.held), job, policy.tokenizer)[0] if job.held.groups else []
-    trained = train(
-        policy.model,
-        policy.tokenizer,
-        groups,
-        partial(nll, average=average),
-        job.options,
-        folder=job.out / "run",
-        scorer=LogProbabilities(reference=False),
-        evaluate=held,
-        progress=job.told(),
-    )
-    done = Policy(merged(trained.model), policy.tokenizer)
-    return Outcome(
-        save_policy(done, job.out / "model"),
-        {**trained.metrics, **{f"held-out {name}": value for name, value in trained.evaluation.items()}},
-        notes=(texts.describe(), *trained.notes),
-    )
+    loss = partial(nll, average=average)
+    return train_given(job, _wanted(job.data), _wanted(job.held), loss, LogProbabilities(reference=False))
 
 
 def _wanted(loaded: Loaded) -> Loaded:

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from palate.choice import held_out_votes, is_machine, outcome, sigmoid
+from palate.choice import bradley_terry, held_out_votes, is_machine, outcome, sigmoid
 from palate.statistics._values import Figure
-from palate.types import Array, Verdict, Vote
+from palate.types import Vote
 
 __all__ = ["Promotion", "promotion"]
 
 _Z = 1.959963984540054
 _PRECISION = 0.1
-_STEPS = 100
 _TYPICAL = 0.65  # share of duels that a winner worth having wins; sets how many more are asked for
 _LEAST = 10  # votes; the normal interval of fewer is not to be trusted
 
@@ -139,16 +139,21 @@ def _wins(votes: Sequence[Vote], winner: str, incumbent: str) -> tuple[Figure | 
     """How often one beats the other, and the variance of the difference; nothing if no chain joins them."""
     ids = list(dict.fromkeys([winner, incumbent, *(c for v in votes for c in _pair(v))]))
     row = {identifier: place for place, identifier in enumerate(ids)}
-    design_MN = np.zeros((len(votes), len(ids)))
-    for m, vote in enumerate(votes):
-        design_MN[m, row[vote.left_candidate]], design_MN[m, row[vote.right_candidate]] = 1.0, -1.0
-    outcome_M = np.array([outcome(Verdict(vote.verdict)) for vote in votes], dtype=np.float64)
-    score_N, covariance_NN = _mode(design_MN, outcome_M)
+    wins_NN = np.zeros((len(ids), len(ids)))
+    for vote in votes:
+        left, right, said = row[vote.left_candidate], row[vote.right_candidate], outcome(vote.verdict)
+        assert said is not None, "only votes that teach are counted"
+        wins_NN[left, right] += said
+        wins_NN[right, left] += 1.0 - said
+    score_N = bradley_terry(wins_NN, ridge=_PRECISION)
+    prob_NN = sigmoid(score_N[:, None] - score_N[None, :])
+    told_NN = (wins_NN + wins_NN.T) * prob_NN * (1.0 - prob_NN)
+    covariance_NN = np.linalg.inv(np.diag(told_NN.sum(axis=1) + _PRECISION) - told_NN)
     apart_N = np.zeros(len(ids))
     apart_N[:2] = 1.0, -1.0
     gap, variance = float(score_N @ apart_N), float(apart_N @ covariance_NN @ apart_N)
     reach = _Z * float(np.sqrt(variance))
-    if not _joined(design_MN):
+    if not _joined(wins_NN + wins_NN.T > 0):
         return None, variance
     value, low, high = sigmoid(np.array([gap, gap - reach, gap + reach])).tolist()
     return Figure(value, low, high), variance
@@ -158,26 +163,10 @@ def _pair(vote: Vote) -> tuple[str, str]:
     return vote.left_candidate, vote.right_candidate
 
 
-def _joined(design_MN: Array) -> bool:
+def _joined(met_NN: NDArray[np.bool_]) -> bool:
     """Whether a chain of duels joins the first two candidates."""
-    near_N = np.zeros(design_MN.shape[1], dtype=np.bool_)
+    near_N = np.zeros(len(met_NN), dtype=np.bool_)
     near_N[0] = True
-    for _ in range(design_MN.shape[1]):
-        touched_M = (np.abs(design_MN) @ near_N) > 0
-        near_N = near_N | (np.abs(design_MN[touched_M]).sum(axis=0) > 0)
+    for _ in range(len(met_NN)):
+        near_N = near_N | met_NN[near_N].any(axis=0)
     return bool(near_N[1])
-
-
-def _mode(design_MN: Array, outcome_M: Array) -> tuple[Array, Array]:
-    """Mode of the scores under the weak prior, and the inverse curvature there."""
-    score_N = np.zeros(design_MN.shape[1])
-    hessian_NN = _PRECISION * np.eye(len(score_N))
-    for _ in range(_STEPS):
-        prob_M = sigmoid(design_MN @ score_N)
-        hessian_NN = (design_MN.T * (prob_M * (1.0 - prob_M))) @ design_MN + _PRECISION * np.eye(len(score_N))
-        step_N = np.linalg.solve(hessian_NN, design_MN.T @ (outcome_M - prob_M) - _PRECISION * score_N)
-        # At most two log-odds at once: the objective is concave, and so damped a step cannot run away.
-        score_N = score_N + step_N * min(1.0, 2.0 / max(float(np.abs(step_N).max()), 1e-300))
-        if np.abs(step_N).max() < 1e-9:
-            break
-    return score_N, np.asarray(np.linalg.inv(hessian_NN), dtype=np.float64)

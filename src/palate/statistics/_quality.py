@@ -17,7 +17,7 @@ from palate.statistics._values import Figure
 from palate.store import StudyState
 from palate.types import Belief, Verdict, Vote
 
-__all__ = ["Flag", "RaterQuality", "left_p_value", "rater_quality"]
+__all__ = ["TOO_FAST", "Flag", "RaterQuality", "left_p_value", "rater_quality", "winners_by_pairing"]
 
 TOO_FAST = 1.5  # seconds; nobody reads two answers in less
 _FAST_SHARE = 0.2
@@ -26,7 +26,6 @@ _SIDE_P = 0.001
 _GOLD = 0.75
 _REPEATS = 0.6
 _OTHERS = 0.5
-_DECIDED = (Verdict.LEFT, Verdict.RIGHT)
 
 
 class Flag(NamedTuple):
@@ -104,7 +103,7 @@ def rater_quality(state: StudyState, belief: Belief | None = None) -> tuple[Rate
     by_rater: dict[str, list[Vote]] = {}
     for vote in state.all_votes:
         by_rater.setdefault(vote.judge, []).append(vote)
-    winners = _winners(state.votes)
+    winners = winners_by_pairing(state.votes)
     worth = {standing.candidate_id: standing.mean for standing in belief.standings} if belief else {}
     return tuple(_of(rater, by_rater[rater], state, winners, worth) for rater in sorted(by_rater))
 
@@ -116,9 +115,9 @@ def _of(
     winners: Mapping[str, Mapping[str, str]],
     worth: Mapping[str, float],
 ) -> RaterQuality:
-    decided = [vote for vote in votes if vote.verdict in _DECIDED]
+    decided = [vote for vote in votes if vote.winner is not None]
     left = sum(vote.verdict is Verdict.LEFT for vote in decided)
-    gold = [_winner(v) == "better" for v in votes if v.planted == "gold" and v.verdict.teaches]
+    gold = [v.winner == "better" for v in votes if v.planted == "gold" and v.verdict.teaches]
     again = list(_repeated(votes))
     times = [vote.seconds for vote in votes if vote.seconds is not None]
     fast = [seconds < TOO_FAST for seconds in times]
@@ -142,19 +141,12 @@ def _of(
     return _flagged(figures, timed=len(times))
 
 
-def _winner(vote: Vote) -> str | None:
-    if vote.verdict not in _DECIDED:
-        return None
-    return vote.left_candidate if vote.verdict is Verdict.LEFT else vote.right_candidate
-
-
-def _winners(votes: Iterable[Vote]) -> dict[str, dict[str, str]]:
+def winners_by_pairing(votes: Iterable[Vote]) -> dict[str, dict[str, str]]:
     """Who saw which winner, by pairing."""
     found: dict[str, dict[str, str]] = {}
     for vote in votes:
-        winner = _winner(vote)
-        if winner is not None:
-            found.setdefault(vote.pairing_id, {})[vote.judge] = winner
+        if vote.winner is not None:
+            found.setdefault(vote.pairing_id, {})[vote.judge] = vote.winner
     return found
 
 
@@ -183,7 +175,7 @@ def _repeated(votes: Sequence[Vote]) -> Iterable[bool]:
     first = {vote.pairing_id: vote for vote in votes if not vote.planted and vote.verdict.teaches}
     for vote in votes:
         if vote.planted == "repeat" and vote.verdict.teaches and vote.pairing_id in first:
-            yield _winner(vote) == _winner(first[vote.pairing_id])
+            yield vote.winner == first[vote.pairing_id].winner
 
 
 def _share(told: Sequence[bool]) -> Figure | None:

@@ -36,28 +36,15 @@ _SEEN = exists().where(
     _mine.c.expired == 0,
 )
 _MEANT = _pairing.c.assigned.in_(["", bindparam("group")])
+_PLACES = select(_pairing.c.id, _pairing.c.seq, _pairing.c.wanted, _pairing.c.given, _pairing.c.held)
 _READY = (
-    select(
-        _pairing.c.id,
-        _pairing.c.seq,
-        _pairing.c.wanted,
-        _pairing.c.given,
-        _pairing.c.held,
-        literal("").label("lease"),
-    )
+    _PLACES.add_columns(literal("").label("lease"))
     .where(_pairing.c.state == "ready", _MEANT, ~_SEEN)
     .order_by(_pairing.c.seq)
     .limit(bindparam("limit"))
 )
 _OVERDUE = (
-    select(
-        _pairing.c.id,
-        _pairing.c.seq,
-        _pairing.c.wanted,
-        _pairing.c.given,
-        _pairing.c.held,
-        func.min(_duel.c.id).label("lease"),
-    )
+    _PLACES.add_columns(func.min(_duel.c.id).label("lease"))
     .join(_duel, _duel.c.pairing_id == _pairing.c.id)
     .where(
         and_(tables.OPEN, _duel.c.planted == "", _duel.c.until < bindparam("now")),

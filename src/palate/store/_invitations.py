@@ -111,6 +111,14 @@ class Invitations:
 
     __hash__ = None  # pyright: ignore[reportAssignmentType] - mutable
 
+    @classmethod
+    def of(cls, events: Iterable[StoredEvent]) -> "Invitations":
+        """Those that events of :data:`ACCESS` tell of, from the first."""
+        found = cls()
+        for event in events:
+            found.apply(event)
+        return found
+
     def apply(self, event: StoredEvent) -> None:
         """Move on by one event of :data:`ACCESS`, or by the removal of a rater, which ends his invitation."""
         record = event.payload
@@ -177,16 +185,9 @@ def access_events(connection: Connection, after: int) -> list[StoredEvent]:
     ]
 
 
-def _known(connection: Connection) -> Invitations:
-    found = Invitations()
-    for event in access_events(connection, 0):
-        found.apply(event)
-    return found
-
-
 def _check_invited(connection: Connection, payloads: Iterable[Mapping[str, Any]]) -> None:
     """Refuse an invitation that nobody could use, or whose names are taken."""
-    known = _known(connection)
+    known = Invitations.of(access_events(connection, 0))
     taken = {name for each in known.by_id.values() for name in (each.id, each.rater)}
     secrets_taken = {each.secret for each in known.by_id.values()}
     for payload in payloads:
@@ -244,7 +245,7 @@ def _is_moment(value: object) -> bool:
 
 def _check_used(connection: Connection, payloads: Iterable[Mapping[str, Any]]) -> None:
     """Refuse a browser too many. Whoever has a clock looks at the expiry: events are judged without one."""
-    known = _known(connection)
+    known = Invitations.of(access_events(connection, 0))
     left = {each.id: each.uses - len(each.sessions) for each in known.by_id.values() if not each.revoked}
     for payload in payloads:
         if payload["id"] not in known.by_id:
@@ -258,7 +259,7 @@ def _check_used(connection: Connection, payloads: Iterable[Mapping[str, Any]]) -
 
 def _check_revoked(connection: Connection, payloads: Iterable[Mapping[str, Any]]) -> None:
     """Refuse to revoke what never was."""
-    known = _known(connection)
+    known = Invitations.of(access_events(connection, 0))
     for payload in payloads:
         if payload["id"] not in known.by_id:
             raise NotFoundError(

@@ -10,7 +10,6 @@ from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from palate.errors import StoreError
 from palate.store import _schema as tables
 from palate.store._batch import last_link
 from palate.store._events import EventKind, StoredEvent, decode
@@ -149,13 +148,7 @@ class StudyOutline(StudyState):
         before = self.seq
         events, last = self._source.setup_events(before)
         for event in events:
-            try:
-                self._steps()[event.kind](event)
-            except (KeyError, TypeError, ValueError) as error:
-                raise StoreError(
-                    f"event {event.seq} ({event.kind}) does not fit what came before it: {error!r}; "
-                    "run `palate verify`"
-                ) from error
+            self._step(event)
         self.seq = last
         self.taught = sum(n for (_, verdict), n in self._source.tally().items() if verdict.teaches)
         return last - before

@@ -245,6 +245,11 @@ class StudyState:
         """
         if event.seq != self.seq + 1:
             raise StoreError(f"event {event.seq} cannot follow event {self.seq}: one is missing or repeated")
+        self._step(event)
+        self.seq = event.seq
+
+    def _step(self, event: StoredEvent) -> None:
+        """Take one event in, wherever it stands among the others."""
         try:
             self._steps()[event.kind](event)
         except (KeyError, TypeError, ValueError) as error:
@@ -252,7 +257,6 @@ class StudyState:
                 f"event {event.seq} ({event.kind}) does not fit what came before it: {error!r}; "
                 "run `palate verify`"
             ) from error
-        self.seq = event.seq
 
     def follow(self, store: EventSource) -> int:
         """Apply what has happened since; returns how many events that were."""

@@ -229,6 +229,10 @@ class Store:
             after = rows[-1].seq
             left = None if left is None else left - size
 
+    def invitations(self) -> Invitations:
+        """All invitations as of now."""
+        return Invitations.of(self.access_events())
+
     def access_events(self, after: int = 0) -> list[StoredEvent]:
         """Invitations, their uses and revocations after a sequence number; no other event is read."""
         with self.reading() as connection:
@@ -410,9 +414,7 @@ class Store:
         def work(batch: Batch) -> Invitation:
             put_name(batch, rater, name)
             stored = append_events(batch, events, "palate")
-            known = Invitations()
-            known.apply(stored[0])
-            return known.by_id[str(payload["id"])]
+            return Invitations.of(stored[:1]).by_id[str(payload["id"])]
 
         made = self._writer.run(work)
         self.admissions += 1

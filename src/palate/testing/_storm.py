@@ -68,7 +68,7 @@ class StormReport(NamedTuple):
 
 
 def storm(
-    path: Path | str, *, rounds: int, writers: int = 16, seed: int = 0, longest: float = 1.5
+    path: Path | str, *, rounds: int, writers: int = 16, seed: int = 0, longest: float = 1.5, least: int = 20
 ) -> StormReport:
     """Kill a server again and again while writers vote, then look at what is left.
 
@@ -77,7 +77,12 @@ def storm(
         rounds: How often to kill.
         writers: How many vote at once, each as a judge of its own.
         seed: Draws the moments and the verdicts.
-        longest: Each server lives for a time drawn from 0.05 to this many seconds after its start.
+        longest: Each server lives for a time drawn from 0.05 to this many seconds, counted from when it has
+            acknowledged its first ``least`` votes.
+        least: So many votes each server acknowledges before it may be killed, however slow the machine is.
+
+    Raises:
+        TimeoutError: A server did not acknowledge that many within a minute.
     """
     start = time.monotonic()
     draws = random.Random(seed)
@@ -90,7 +95,9 @@ def storm(
         thread.start()
     state = StudyState()
     for _ in range(rounds):
+        before = _acknowledged(ledgers)
         server = _start_server(path, address)
+        _await_votes(ledgers, before + least)
         time.sleep(draws.uniform(0.05, longest))
         server.send_signal(signal.SIGKILL)
         server.wait()
@@ -104,6 +111,20 @@ def storm(
     server.send_signal(signal.SIGKILL)
     server.wait()
     return _reckon(path, ledgers, state, rounds, start)
+
+
+def _acknowledged(ledgers: list["_Ledger"]) -> int:
+    return sum(len(ledger.acknowledged) for ledger in ledgers)
+
+
+def _await_votes(ledgers: list["_Ledger"], wanted: int) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while _acknowledged(ledgers) < wanted:
+        if time.monotonic() > end:
+            raise TimeoutError(
+                f"{_acknowledged(ledgers)} of {wanted} votes were acknowledged within {_START_SECONDS:.0f} s"
+            )
+        time.sleep(0.002)
 
 
 class _Address:

@@ -6,13 +6,13 @@ wanting, and a share without votes is no share.
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from palate.models import Spent
-from palate.statistics import Trust, study_trust
+from palate.statistics import TOO_FAST, Trust, left_p_value, study_trust, winners_by_pairing
 from palate.store import Invitation, StudyState
 from palate.types import Verdict, Vote
 from palate.web._access import Access
@@ -29,7 +29,7 @@ NEARLY = 0.9  # of a budget, from where on it is worth a word
 CLEAR = 3.29  # standard errors: one false alarm in a thousand looks
 ENOUGH, MANY = 30, 20_000  # votes between which judges are compared while somebody waits for the page
 FEW = 10  # votes below which a share says nothing of a person
-FAST = 1.5  # seconds, the median below which nobody has read two answers
+RARE = 0.001  # how often an honest coin may give so uneven a share of sides
 
 
 class Card(NamedTuple):
@@ -239,9 +239,10 @@ class OwnerPage:
         self, by_judge: dict[str, list[Vote]], invited: dict[str, Invitation], trust: Trust | None
     ) -> list[RaterRow]:
         names = [name for name in (self._judge, *invited) if name in invited or name in by_judge]
+        winners = winners_by_pairing(vote for votes in by_judge.values() for vote in votes)
         odd = {each.judge: [o.why for o in each.odd] for each in trust.judges} if trust else {}
         return [
-            self._rater_row(name, by_judge.get(name, []), invited.get(name), by_judge, odd.get(name, []))
+            self._rater_row(name, by_judge.get(name, []), invited.get(name), winners, odd.get(name, []))
             for name in names
         ]
 
@@ -250,20 +251,20 @@ class OwnerPage:
         judge: str,
         votes: Sequence[Vote],
         invitation: Invitation | None,
-        by_judge: dict[str, list[Vote]],
+        winners: Mapping[str, Mapping[str, str]],
         odd: Sequence[str],
     ) -> RaterRow:
         texts = self._texts
-        decided = [vote.verdict for vote in votes if vote.verdict in (Verdict.LEFT, Verdict.RIGHT)]
+        decided = [vote.verdict for vote in votes if vote.winner is not None]
         left = sum(verdict is Verdict.LEFT for verdict in decided)
         seconds = [vote.seconds for vote in votes if vote.seconds is not None]
         median = statistics.median(seconds) if seconds else None
         flags = list(odd)
-        if len(decided) >= FEW and _far_from_half(left, len(decided)):
+        if len(decided) >= FEW and left_p_value(left, len(decided)) < RARE:
             flags.append(texts["flag_side"])
-        if len(seconds) >= FEW and median is not None and median < FAST:
+        if len(seconds) >= FEW and median is not None and median < TOO_FAST:
             flags.append(texts["flag_fast"])
-        same, shared = _agreed(judge, votes, by_judge)
+        same, shared = _agreed(judge, winners)
         seen = self._access.seen.get(invitation.id) if invitation else None
         return RaterRow(
             name=texts["you"] if invitation is None else self._view.name_of(judge),
@@ -347,28 +348,14 @@ def share_changed(teaching: Sequence[bool]) -> tuple[float, float] | None:
     return (first, second) if abs(first - second) > CLEAR * error else None
 
 
-def _far_from_half(left: int, decided: int) -> bool:
-    """Whether an honest coin would give so uneven a share less than once in a thousand times."""
-    rare = min(left, decided - left)
-    tail = sum(math.comb(decided, k) for k in range(rare + 1)) / 2**decided
-    return 2.0 * tail < 0.001
-
-
-def _agreed(judge: str, votes: Sequence[Vote], by_judge: dict[str, list[Vote]]) -> tuple[int, int]:
+def _agreed(judge: str, winners: Mapping[str, Mapping[str, str]]) -> tuple[int, int]:
     """How many of somebody's decided votes on shared pairings say what another's says, and of how many."""
-    mine = {vote.pairing_id: _winner(vote) for vote in votes if _winner(vote)}
     same = shared = 0
-    for other, given in by_judge.items():
-        if other != judge:
-            for vote in given:
-                if vote.pairing_id in mine and _winner(vote):
-                    shared += 1
-                    same += _winner(vote) == mine[vote.pairing_id]
+    for seen in winners.values():
+        if judge in seen:
+            shared += len(seen) - 1
+            same += sum(winner == seen[judge] for winner in seen.values()) - 1
     return same, shared
-
-
-def _winner(vote: Vote) -> str | None:
-    return {Verdict.LEFT: vote.left_candidate, Verdict.RIGHT: vote.right_candidate}.get(vote.verdict)
 
 
 def _failed(vote: Vote) -> bool:

@@ -11,7 +11,7 @@ import uvicorn
 
 from palate.errors import ConfigError
 from palate.models import Spent
-from palate.store import EventKind, Invitations, Store, utc_now
+from palate.store import EventKind, Store, utc_now
 from palate.web._app import create_apps
 from palate.web._figures import Learning
 from palate.web._limits import LIMITS
@@ -156,7 +156,7 @@ def check_public(store: Store, public: Public) -> None:
         ConfigError: Nobody is.
     """
     now = utc_now()
-    if not any(each.is_open(now) for each in _invitations(store).by_id.values()):
+    if not any(each.is_open(now) for each in store.invitations().by_id.values()):
         raise ConfigError(
             "--public serves only people who were invited, and nobody is, or no more; invite them first: "
             f"palate invite STUDY --name NAME --at {public.origin}"
@@ -165,12 +165,5 @@ def check_public(store: Store, public: Public) -> None:
 
 def _remember(store: Store, public: Public) -> None:
     """Keep the address, which links to come will carry."""
-    if _invitations(store).origin != public.origin:
+    if store.invitations().origin != public.origin:
         store.append(EventKind.PAGE_OPENED, {"origin": public.origin})
-
-
-def _invitations(store: Store) -> Invitations:
-    known = Invitations()
-    for event in store.access_events():
-        known.apply(event)
-    return known

@@ -10,7 +10,7 @@ from palate.policy.updates._extrapolate import (
     extrapolate,
     extrapolate_low_rank,
 )
-from palate.policy.updates._pairing import Pairing, best_and_worst, pair_up, usable_pairs
+from palate.policy.updates._pairing import Pairing, Rival, best_and_worst, pair_up, usable_pairs
 from palate.policy.updates._reference import ReferenceKey, ReferenceScores
 from palate.policy.updates._rules import (
     RULES,
@@ -38,6 +38,7 @@ __all__ = [
     "Parameters",
     "ReferenceKey",
     "ReferenceScores",
+    "Rival",
     "UpdateRule",
     "accelerated_preference",
     "advance",

@@ -12,9 +12,9 @@ from palate.errors import BudgetError, ConfigError, InputError, ModelError
 from palate.models import ScriptedModel
 from palate.proposers import Critique, EvoPromptDe, EvoPromptGa, FunctionProposer, Opro, Reflect
 from palate.proposers._evoprompt import donors, occupants, roulette
-from palate.proposers._fences import fence
+from palate.proposers._fences import fence, mark_of
 from palate.proposers._reflect import input_scores, pareto_chances
-from palate.proposers._written import prompt_in
+from palate.proposers._written import Writer, prompt_in
 from palate.registry import make, parts
 from palate.testing import ProposerContract
 from palate.types import (
@@ -465,6 +465,25 @@ def test_the_prompt_in_an_answer(text: str, finish: Any, expected: str | None) -
     answer = Completion(text, "m", finish)
     request = "Write one new prompt that is better than all prompts above and so on."
     assert prompt_in(answer, request, parent="Be nice.", longest=100) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("MARK\nBe kind.\nMARK>>>", "Be kind."),
+        ("<<<prompt MARK\nBe kind.", "Be kind."),
+        ("<prompt>\n<<<prompt MARK\nBe kind.\nMARK>>>\n</prompt>", "Be kind."),
+        ("The instructions are MARK, and the prompt is MARK.", None),
+        ("MARK", None),
+    ],
+)
+def test_fences_of_the_request_never_reach_a_prompt(pattern: str, expected: str | None) -> None:
+    def parrot(request: Request) -> str:
+        return pattern.replace("MARK", mark_of({"prompt": SEED.text}))
+
+    writer = Writer(model(parrot), 0.7, 96, 600, 1, 1)
+    told = writer.write("Vary {prompt}", {"prompt": SEED.text}, [SEED], 0, np.random.default_rng(0))
+    assert asyncio.run(told) == expected
 
 
 # -- a user's function -----------------------------------------------------------------------------

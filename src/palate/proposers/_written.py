@@ -2,19 +2,20 @@
 
 Each writes one request, in which everything that others wrote is fenced, and asks for the new prompt between
 ``<prompt>`` and ``</prompt>``. An answer that is a refusal, was cut off, is empty, too long, has lost a
-placeholder of its parent or repeats the request itself is no prompt; the next draw is made instead.
+placeholder of its parent, or repeats the request itself or the code of its fences is no prompt; the next draw
+is made instead.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
 
 from palate.proposers._clean import clean, usable
 from palate.proposers._draw import Draw, ask, check_options, collect
-from palate.proposers._fences import NOTE, fence
+from palate.proposers._fences import NOTE, fence, without_fences
 from palate.types import Candidate, Completion, Json, Known, Lineage, Model
 
 __all__ = ["ANSWER", "Writer", "echoes", "prompt_in"]
@@ -93,8 +94,12 @@ class Writer:
     async def say(
         self, request: str, texts: Mapping[str, str], sample: int, rng: np.random.Generator
     ) -> Completion:
-        """Send a request whose ``{labels}`` are replaced by the fenced texts in one pass."""
-        return await self.model.generate(
+        """Send a request whose ``{labels}`` are replaced by the fenced texts in one pass.
+
+        Returns:
+            The answer without fences that it copied; one that tells of their code counts as refused.
+        """
+        answer = await self.model.generate(
             ask(
                 filled(request, texts),
                 self.model,
@@ -104,6 +109,8 @@ class Writer:
                 rng=rng,
             )
         )
+        text = without_fences(answer.text, texts)
+        return replace(answer, finish="refused") if text is None else replace(answer, text=text)
 
     async def write(
         self,

@@ -12,20 +12,22 @@ question goes to the input with the fewest, each input has a report of its own, 
 end for every one of them.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from palate.choice import HeldOut
 from palate.errors import InputError
+from palate.operations import FIT_SECONDS, Counted, Histogram, fitted
 from palate.store import StudyState
 from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
 from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
 
-__all__ = ["Learner", "by_context", "seed_of"]
+__all__ = ["Learner", "Learnt", "by_context", "seed_of"]
 
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
@@ -44,6 +46,18 @@ def by_context(candidates: Iterable[Candidate]) -> dict[str | None, list[Candida
     for candidate in candidates:
         found.setdefault(candidate.context, []).append(candidate)
     return found
+
+
+class Learnt(NamedTuple):
+    """What the learner has done since it was made.
+
+    Args:
+        votes: Votes that it has taken note of, those that do not teach among them.
+        seconds: How long it took each time that something was learnt and the belief was worked out anew.
+    """
+
+    votes: int
+    seconds: Counted
 
 
 class Learner:
@@ -72,6 +86,8 @@ class Learner:
         self._told: list[int] = []
         self._held_out = HeldOut()
         self._bandit: DuelBandit | None = None
+        self._fits = Histogram(FIT_SECONDS)
+        self._telling: float | None = None  # seconds that it took to be told what the belief does not say yet
 
     @property
     def bandit(self) -> DuelBandit:
@@ -92,6 +108,11 @@ class Learner:
     def votes(self) -> int:
         """Votes told so far, those that do not teach left out."""
         return 0 if self._bandit is None else self._bandit.votes
+
+    @property
+    def learnt(self) -> Learnt:
+        """How far it has come, and how long that took."""
+        return Learnt(len(self._told), self._fits.counted())
 
     def follow(
         self,
@@ -118,6 +139,7 @@ class Learner:
         same = ids == self._ids and len(live) == self._live and len(answers) == self._answers
         if same and grown and len(stand) == len(self._told):
             return False
+        began = time.perf_counter()
         if not (same and grown):
             self._ids, self._live, self._answers = ids, len(live), len(answers)
             self._index = {identifier: row for row, identifier in enumerate(ids)}
@@ -142,6 +164,7 @@ class Learner:
         for vote in state.votes[len(self._told) :]:
             self._tell(vote, state)
             self._told.append(vote.seq)
+        self._telling = (self._telling or 0.0) + time.perf_counter() - began
         return True
 
     def choose(self, n: int, pending: Sequence[Pairing]) -> list[tuple[str, str]]:
@@ -167,6 +190,15 @@ class Learner:
 
     def belief(self, state: StudyState) -> Belief:
         """What is believed now, in units that a person can read."""
+        began = time.perf_counter()
+        found = self._believed(state)
+        if self._telling is not None:
+            seconds = self._telling + time.perf_counter() - began
+            fitted(len(self._told), seconds, self._fits)
+            self._telling = None
+        return found
+
+    def _believed(self, state: StudyState) -> Belief:
         stop, reason = self.should_stop()
         shown = _shown(state)
         if None in self._groups:

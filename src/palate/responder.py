@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import replace
 
 from palate.errors import ConfigError
+from palate.operations import AlarmChanged, preparing, tell
 from palate.store import EventKind, Store, pairing_payload
 from palate.types import Candidate, Input, Pairing, Response, Target, digest
 
@@ -43,6 +44,7 @@ class Responder:
     def __init__(self, store: Store, target: Target | None, missing: str, target_key: str) -> None:
         self.outage = 0
         self.last_failure = ""
+        self._down = False  # whether an outage was told of
         self._store = store
         self._target = target
         self._missing = missing
@@ -67,12 +69,13 @@ class Responder:
         Raises:
             ConfigError: The study was opened only to be read.
         """
-        one, other = await asyncio.gather(self.respond(first, place), self.respond(second, place))
-        if one.failed is not None or other.failed is not None:
-            return False
-        opened = replace(pairing, first_response=one.hash, second_response=other.hash)
-        self._store.append(EventKind.PAIRING_OPENED, pairing_payload(opened))
-        return True
+        with preparing(pairing.id) as duel:
+            one, other = await asyncio.gather(self.respond(first, place), self.respond(second, place))
+            if one.failed is None and other.failed is None:
+                opened = replace(pairing, first_response=one.hash, second_response=other.hash)
+                self._store.append(EventKind.PAIRING_OPENED, pairing_payload(opened))
+                duel.ready = True
+        return duel.ready
 
     async def respond(self, candidate: Candidate, place: Input) -> Response:
         """The stored response, or a new one; the same response is never produced twice at once.
@@ -109,6 +112,9 @@ class Responder:
             if self.outage >= OUTAGE and len(self._unanswered) > 1:
                 for identifier in self._unanswered:  # the model was at fault, not they
                     self._failures.pop(identifier, None)
+            if self._down:
+                tell(AlarmChanged("model", False))
+                self._down = False
             self.outage = 0
             self._unanswered.clear()
             self._answered.add(candidate.id)
@@ -120,6 +126,9 @@ class Responder:
             failure = {"candidate_id": candidate.id, "input_id": place.id, "reason": response.failed}
             self._store.append(EventKind.RESPONSE_FAILED, failure)
             self.outage += 1
+            if self.outage == OUTAGE and not self._down:
+                tell(AlarmChanged("model", True))
+                self._down = True
             self._unanswered.add(candidate.id)
             self.last_failure = response.failed
             self._failures[candidate.id] = self._failures.get(candidate.id, 0) + 1

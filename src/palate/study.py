@@ -26,9 +26,10 @@ from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
-from palate.learner import Learner, by_context, seed_of
+from palate.learner import Learner, Learnt, by_context, seed_of
 from palate.models import Spent
 from palate.opening import created, permit, register, settings_today
+from palate.operations import judged
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
 from palate.questions import lacking, pairing_for, queue_depth, unsure_pairings
@@ -346,7 +347,7 @@ class Study:
                 duel = self.ask(judge.name)
             except BudgetError:
                 return done
-            said = self._engine.run(judge.judge(duel))
+            said = self._engine.run(judged(judge, duel))
             self.tell(
                 duel, said.verdict, judge.name, seconds=said.seconds, reason=said.reason, comment=said.comment
             )
@@ -422,6 +423,11 @@ class Study:
             if self._can_compare and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))
             return True
+
+    @property
+    def learnt(self) -> Learnt:
+        """How far the learner has come, and how long that took."""
+        return self._learner.learnt
 
     @property
     def _can_compare(self) -> bool:

@@ -7,6 +7,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from palate.errors import ConfigError
+from palate.models._calls import Host
 from palate.models._requests import sample_seed
 from palate.types import Json, Request
 
@@ -59,6 +60,13 @@ class Endpoint:
     def name(self) -> str:
         """The model's name; with the address, unless that is OpenAI's own."""
         return self.model if self.base_url == OPENAI_URL else f"{self.model}@{self.base_url}"
+
+    def host(self, model: str | None) -> Host:
+        """Where one of its models is reached."""
+        parts = urlsplit(self.base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        # OpenAI's interface, whoever answers there; the address tells them apart.
+        return Host("openai", model or self.model, parts.hostname or "", port)
 
     def key(self) -> str:
         """Read the key; ``""`` when none is sent.

@@ -24,6 +24,7 @@ from palate.models._answer_cache import (
     vector_row,
 )
 from palate.models._answers import UnusableAnswerError
+from palate.models._calls import calling
 from palate.models._ledger import Estimate, Ledger, Reservation, unknown_price_text
 from palate.models._pricing import Price
 from palate.models._requests import check_request, estimate_tokens, request_tokens
@@ -188,7 +189,9 @@ class MeteredModel:
         else:
             estimate = self._estimate("generate", Usage(request_tokens(request), request.max_tokens))
         reservation = await self._ledger.reserve(estimate)
-        completion = await _settled_on_failure(reservation, self._model.generate(request))
+        with calling(self._model, "generate", request) as call:
+            completion = await _settled_on_failure(reservation, self._model.generate(request))
+            call.brought(completion.usage, completion.cost, completion)
         reservation.settle(completion.usage, completion.cost)
         await self._keep({key: completion_row(completion)})
         return completion
@@ -197,11 +200,14 @@ class MeteredModel:
         texts = list(missing.values())
         usage = Usage(sum(map(estimate_tokens, texts)), 0)
         reservation = await self._ledger.reserve(self._estimate("embed", usage))
-        if isinstance(self._model, CountsEmbeddings):
-            rows_ND, usage = await _settled_on_failure(reservation, self._model.embed_counted(texts))
-        else:
-            rows_ND = await _settled_on_failure(reservation, self._model.embed(texts))
-        reservation.settle(usage, self._estimate("embed", usage).cost)
+        with calling(self._model, "embed") as call:
+            if isinstance(self._model, CountsEmbeddings):
+                rows_ND, usage = await _settled_on_failure(reservation, self._model.embed_counted(texts))
+            else:
+                rows_ND = await _settled_on_failure(reservation, self._model.embed(texts))
+            cost = self._estimate("embed", usage).cost
+            call.brought(usage, cost)
+        reservation.settle(usage, cost)
         await self._keep({key: vector_row(row_D) for key, row_D in zip(missing, rows_ND, strict=True)})
         return rows_ND
 
@@ -209,7 +215,9 @@ class MeteredModel:
         usage = Usage(request_tokens(request) + estimate_tokens(continuation), 0)
         estimate = self._estimate("score", usage)
         reservation = await self._ledger.reserve(estimate)
-        score_T = await _settled_on_failure(reservation, self._model.score(request, continuation))
+        with calling(self._model, "score", request) as call:
+            score_T = await _settled_on_failure(reservation, self._model.score(request, continuation))
+            call.brought(usage, estimate.cost)
         reservation.settle(usage, estimate.cost)
         await self._keep({key: vector_row(score_T)})
         return score_T

@@ -21,6 +21,7 @@ from palate.models._answers import (
     read_embeddings,
     read_usage,
 )
+from palate.models._calls import Host
 from palate.models._embeddings import unit_rows
 from palate.models._endpoint import Endpoint, endpoint_at
 from palate.models._limits import LimitPool
@@ -94,6 +95,10 @@ class OpenAIModel:
             "extra": dict(end.extra),
             "omit": sorted(end.omit),
         }
+
+    def host(self, operation: Operation) -> Host:
+        """Where the chat or embedding model is reached."""
+        return self._endpoint.host(self._endpoint.embedding_model if operation == "embed" else None)
 
     def price(self, operation: Operation) -> Price | None:
         """The price of the chat or embedding model, if it is known."""

@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select
 
 from palate.errors import InputError, NotFoundError, StoreError
+from palate.operations import watch_vote
 from palate.store import _schema as tables
 from palate.store._append import append_events, read_inputs
 from palate.store._assign import assign
@@ -456,7 +457,9 @@ class Store:
             InputError: The ballot is malformed. What :meth:`vote` raises otherwise comes from the future.
         """
         check_ballot(ballot)
-        return self._writer.cast(ballot)
+        landing = self._writer.cast(ballot)
+        watch_vote(ballot, landing)
+        return landing
 
     def vote(self, ballot: Ballot) -> Receipt:
         """Store a vote and wait until it is on the disk.

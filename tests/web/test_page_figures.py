@@ -8,12 +8,14 @@ from people_kit import PUBLIC, People
 from study_kit import ORIGIN, PROMPTS, StudyKit
 
 from palate.errors import ConfigError, StoreError
+from palate.learner import Learnt
 from palate.models import Spent
+from palate.operations import FIT_SECONDS, VOTE_SECONDS, Histogram
 from palate.store import Store
 from palate.types import Ballot, Verdict
 from palate.web import Learning
 from palate.web._access import Access
-from palate.web._meter import BUCKETS, Meter
+from palate.web._meter import Meter
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\\\n]*"\})? -?[0-9.e+-]+')
 
@@ -86,13 +88,20 @@ def test_figures_count_what_happened(store: Store, kit: StudyKit) -> None:
     assert found["palate_open_leases"] == 2
     assert found["palate_judge_failures"] == 1
     assert (found["palate_cost_dollars"], found["palate_unpriced_calls"]) == (0.25, 1)
-    assert (found["palate_learner_running"], found["palate_fit_seconds"]) == (1, 0.5)
+    assert found["palate_learner_running"] == 1
+    assert found["palate_votes_behind"] == 2  # of which the learner has taken note of none
+    assert found['palate_fit_seconds_bucket{le="0.25"}'] == 1
+    assert found['palate_fit_seconds_bucket{le="0.5"}'] == found["palate_fit_seconds_count"] == 2
+    assert found["palate_fit_seconds_sum"] == 0.75
     assert (found["palate_seconds_since_fit"], found["palate_store_writable"]) == (12, 1)
     for secret in (*PROMPTS, anna.rater, anna.id, "Anna", "robot", "parcel", "rate.example.org"):
         assert secret not in reply.text
 
 
-LEARNING = Learning(True, 12.0, 0.5)
+FITS = Histogram(FIT_SECONDS)
+FITS.add(0.25)
+FITS.add(0.5)
+LEARNING = Learning(True, 12.0, Learnt(0, FITS.counted()))
 
 
 def test_what_is_not_known_has_no_line(store: Store, kit: StudyKit) -> None:
@@ -105,7 +114,7 @@ def test_the_histogram_adds_up() -> None:
     for seconds in (0.0005, 0.001, 0.02, 0.05, 0.06, 20.0):
         meter.vote("taken", seconds)
     found = figures("\n".join(meter.lines()))
-    counts = [found[f'palate_vote_seconds_bucket{{le="{bound}"}}'] for bound in BUCKETS]
+    counts = [found[f'palate_vote_seconds_bucket{{le="{bound}"}}'] for bound in VOTE_SECONDS]
     # By hand: a bucket holds what is at most its bound, and every bucket before it.
     assert counts == [2, 2, 2, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5]
     assert found['palate_vote_seconds_bucket{le="+Inf"}'] == found["palate_vote_seconds_count"] == 6

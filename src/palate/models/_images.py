@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._answer_cache import Operation
 from palate.models._answers import UnusableAnswerError, read_body
+from palate.models._calls import Host
 from palate.models._endpoint import OPENAI_URL, Endpoint, endpoint_at
 from palate.models._ledger import Estimate
 from palate.models._limits import AdaptiveLimit, LimitPool
@@ -110,6 +111,11 @@ class ImagesModel:
             "extra": dict(end.extra),
             "omit": sorted(end.omit),
         }
+
+    def host(self, operation: Operation) -> Host:
+        """Where it is reached."""
+        del operation
+        return self._endpoint.host(None)
 
     def price(self, operation: Operation) -> Price | None:
         """The price of tokens; nothing where pictures are billed."""

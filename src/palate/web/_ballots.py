@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from palate.errors import ConflictError, InputError, NotFoundError, PalateError
+from palate.operations import Failed, place_of, tell
 from palate.store import Store
 from palate.types import Ballot, Receipt, Verdict
 from palate.web._guard import PERSON
@@ -68,12 +69,20 @@ async def read_body(scope: Scope, receive: Receive) -> dict[str, Any]:
     except TimeoutError:
         raise RefusedError(408, f"the body did not arrive within {LIMITS.body_seconds:.0f} seconds") from None
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise RefusedError(400, "the body is not JSON") from None
     if not isinstance(value, dict):
         raise RefusedError(400, "the body must be a JSON object")
     return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names differ: of two values under one name two readers could take different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RefusedError(400, "the body has a name twice; send each field once")
+    return found
 
 
 def failure(error: Exception) -> tuple[int, str]:
@@ -89,6 +98,7 @@ def failure(error: Exception) -> tuple[int, str]:
     if isinstance(error, PalateError):
         return 503, str(error)
     _log.error("the page failed", exc_info=error)
+    tell(Failed("page", type(error).__name__, place_of(error)))
     return 500, "Palate made a mistake here; the terminal shows it. Nothing that was acknowledged is lost"
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from palate.errors import PalateError
+from palate.learner import Learnt
 from palate.models import Spent
+from palate.operations import AlarmChanged, tell
 from palate.types import Json, Verdict
-from palate.web._meter import Meter, gauge
+from palate.web._meter import Meter, gauge, histogram
 from palate.web._view import StudyView
 
 __all__ = ["Figures", "Learning"]
@@ -27,12 +29,12 @@ class Learning(NamedTuple):
     Args:
         running: Whether it is alive.
         since: Seconds since it last worked a belief out; ``None`` when it has not yet.
-        took: Seconds that this took; ``None`` likewise.
+        learnt: How far it has come; ``None`` where that is not known.
     """
 
     running: bool
     since: float | None = None
-    took: float | None = None
+    learnt: Learnt | None = None
 
 
 class Figures:
@@ -63,6 +65,7 @@ class Figures:
         self._lock = threading.Lock()
         self._looked = float("-inf")
         self._fault: str | None = None
+        self._alarms: frozenset[str] = frozenset()
 
     def fault(self) -> str | None:
         """Why the study cannot be written to, or ``None``. Blocks while it tries."""
@@ -75,11 +78,26 @@ class Figures:
                 else:
                     self._fault = None
                 self._looked = time.monotonic()
+                self.alarm({"store"}, {"store"} if self._fault else set())
             return self._fault
 
     def learning(self) -> Learning | None:
         """How the learner is doing; ``None`` where that is not known here."""
-        return self._learning() if self._learning else None
+        found = self._learning() if self._learning else None
+        self.alarm({"learner"}, set() if found is None or found.running else {"learner"})
+        return found
+
+    def alarm(self, looked: Collection[str], on: Collection[str]) -> None:
+        """Tell those who listen of what became amiss, or is well again.
+
+        Args:
+            looked: The alarms that were looked at.
+            on: Those of them that are on.
+        """
+        before = self._alarms
+        self._alarms = (before - frozenset(looked)) | frozenset(on)
+        for name in sorted(before ^ self._alarms):
+            tell(AlarmChanged(name, name in self._alarms))
 
     async def health(self, request: Request) -> Response:
         """200 when votes can be taken, 503 with the reason when they cannot."""
@@ -124,7 +142,11 @@ class Figures:
         if learner is not None:
             lines += gauge("palate_learner_running", "Whether the learner is alive.", float(learner.running))
             lines += gauge("palate_seconds_since_fit", "Since the belief was last worked out.", learner.since)
-            lines += gauge("palate_fit_seconds", "That the last working out took.", learner.took)
+        if learner is not None and learner.learnt is not None:
+            votes, seconds = learner.learnt
+            behind = max(0, sum(tally.values()) - votes)
+            lines += gauge("palate_votes_behind", "Votes that the belief does not know of yet.", behind)
+            lines += histogram("palate_fit_seconds", "Time in which the belief was worked out.", seconds)
         if spent is not None:
             lines += gauge("palate_cost_dollars", "US dollars of the calls with a known price.", spent.priced)
             lines += gauge("palate_unpriced_calls", "Calls without a known price.", spent.unpriced_calls)

@@ -7,19 +7,24 @@ of somebody who was let in, and the route, its method and that person's role mus
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
+from palate.operations import RequestServed, heard, tell
 from palate.web._access import Access, Door
 from palate.web._limits import LIMITS
 from palate.web._meter import Meter
-from palate.web._replies import Handler, Receive, Scope, Send, protected
-from palate.web._roles import Person, Role, allowed
+from palate.web._replies import Handler, Message, Receive, Scope, Send, protected
+from palate.web._roles import Person, Role, allowed, template_of
 
 __all__ = ["DOOR", "PERSON", "Guard"]
 
 # Where the app finds who asks, and at which door.
 PERSON, DOOR = "palate.person", "palate.door"
+
+# What else somebody writes in a method's place is not repeated anywhere.
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
 
 Refuse: TypeAlias = Callable[[Scope, Send, int, str], Awaitable[None]]
 
@@ -93,10 +98,29 @@ class Guard:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or refuse, one request."""
+        """Answer, or refuse, one request, and tell those who listen of it."""
         if scope["type"] != "http":
             await _not_http(scope, receive, send)
             return
+        if not heard():
+            await self._answer(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        refused: str | None = None
+        try:
+            refused = await self._answer(scope, receive, noted)
+        finally:
+            tell(_served(scope, status, refused, time.perf_counter() - began))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str | None:
+        """Answer, or refuse and return why."""
         asked = _asked(scope)
         refused = self._foreign(scope["method"], asked)
         if refused is None and asked is not None:
@@ -106,13 +130,14 @@ class Guard:
         if refused is not None:
             self._meter.refused(refused[1])
             await self._refuse(scope, send, *refused)
-            return
+            return refused[1]
         scope[DOOR] = self._door
         hot = self._hot.get(scope["path"])
         if hot is not None:
             await hot(scope, receive, send)
         else:
             await self._patiently(scope, receive, send)
+        return None
 
     async def _patiently(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, but not for ever: a reader who takes nothing in is cut off."""
@@ -149,6 +174,18 @@ class Guard:
         if method not in methods:
             return 405, "method"
         return None if person.role in methods[method] else (403, "role")
+
+
+def _served(scope: Scope, status: int, refused: str | None, seconds: float) -> RequestServed:
+    person: Person | None = scope.get(PERSON)
+    return RequestServed(
+        method=scope["method"] if scope["method"] in _METHODS else "other",
+        route=template_of(scope["path"]),
+        status=status,
+        milliseconds=round(1e3 * seconds, 3),
+        role="unknown" if person is None else person.role.value,
+        refused=refused,
+    )
 
 
 async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,15 +4,12 @@ Written in the text format of Prometheus (version 0.0.4): a line for what a figu
 type, and its values. The format is a few lines of text, so no library is needed for it.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
 
-__all__ = ["BUCKETS", "Meter", "gauge"]
+from palate.operations import VOTE_SECONDS, Counted, Histogram
 
-# Seconds; 50 ms is what a vote may take at most in 99 of 100 cases.
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+__all__ = ["Meter", "gauge", "histogram"]
 
 
 class Meter:
@@ -21,9 +18,7 @@ class Meter:
     def __init__(self) -> None:
         self._refused: Counter[str] = Counter()
         self._votes: Counter[str] = Counter()
-        self._slots = [0] * (len(BUCKETS) + 1)
-        self._sum = 0.0
-        self._open: Counter[str] = Counter()
+        self._seconds = Histogram(VOTE_SECONDS)
 
     def vote(self, outcome: str, seconds: float) -> None:
         """Count a vote that was answered.
@@ -33,8 +28,7 @@ class Meter:
             seconds: From the whole request to the answer.
         """
         self._votes[outcome] += 1
-        self._slots[bisect_left(BUCKETS, seconds)] += 1
-        self._sum += seconds
+        self._seconds.add(seconds)
 
     def refused(self, reason: str) -> None:
         """Count a request that was refused."""
@@ -50,26 +44,32 @@ class Meter:
         outcomes = ("taken", "replayed", "refused")
         votes = [(f'{{outcome="{name}"}}', self._votes[name]) for name in outcomes]
         refused = [(f'{{reason="{name}"}}', count) for name, count in sorted(self._refused.items())]
-        total = sum(self._slots)
-        bounds = [*map(str, BUCKETS), "+Inf"]
-        slots = [
-            f'palate_vote_seconds_bucket{{le="{bound}"}} {count}'
-            for bound, count in zip(bounds, accumulate(self._slots), strict=True)
-        ]
+        seconds = self._seconds.counted()
         return [
             *_block("palate_votes_total", "counter", "Votes answered since the server's start.", votes),
             *_block("palate_refused_total", "counter", "Requests refused, by reason.", refused),
-            "# HELP palate_vote_seconds Time from a whole vote to its answer.",
-            "# TYPE palate_vote_seconds histogram",
-            *slots,
-            f"palate_vote_seconds_sum {self._sum:.6f}",
-            f"palate_vote_seconds_count {total}",
+            *histogram("palate_vote_seconds", "Time from a whole vote to its answer.", seconds),
         ]
 
 
 def gauge(name: str, about: str, value: float | None, labels: str = "") -> Sequence[str]:
     """A figure that goes up and down; no line at all where it is not known, since unknown is not 0."""
     return () if value is None else _block(name, "gauge", about, [(labels, value)])
+
+
+def histogram(name: str, about: str, seconds: Counted) -> Sequence[str]:
+    """Times by size."""
+    slots = [
+        f'{name}_bucket{{le="{"+Inf" if bound == float("inf") else bound}"}} {count}'
+        for bound, count in seconds.up_to
+    ]
+    return [
+        f"# HELP {name} {about}",
+        f"# TYPE {name} histogram",
+        *slots,
+        f"{name}_sum {seconds.total:.6f}",
+        f"{name}_count {seconds.up_to[-1][1]}",
+    ]
 
 
 def _block(name: str, kind: str, about: str, values: Iterable[tuple[str, float]]) -> list[str]:

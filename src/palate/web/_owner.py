@@ -145,7 +145,7 @@ class OwnerPage:
         ]
         return OwnerView(
             name=self._view.title,
-            alarms=[*self._alarms(state, votes, judges), *self._deciding(trust)],
+            alarms=self._alarms(state, votes, judges, trust),
             cards=self._cards(state),
             raters=self._raters(by_judge, invited, trust),
             judges=judges,
@@ -156,25 +156,32 @@ class OwnerPage:
 
     # -- what is amiss ---------------------------------------------------------------------------
 
-    def _alarms(self, state: StudyState, votes: Sequence[Vote], judges: Iterable[JudgeRow]) -> list[str]:
-        texts = self._texts["alarm"]
-        found: list[str] = []
+    def _alarms(
+        self, state: StudyState, votes: Sequence[Vote], judges: Iterable[JudgeRow], trust: Trust | None
+    ) -> list[str]:
+        """What is amiss, in words; the names of what became so are told to those who listen."""
+        texts: dict[str, str] = self._texts["alarm"]
+        found: list[tuple[str, str]] = []
         fault = self._figures.fault()
         if fault is not None:
-            found.append(texts["store"].format(reason=fault))
+            found.append(("store", texts["store"].format(reason=fault)))
         learning = self._figures.learning()
         if learning is not None and not learning.running:
-            found.append(texts["learner"])
-        found += [texts["judge"].format(judge=row.name) for row in judges if row.is_unknown]
+            found.append(("learner", texts["learner"]))
+        found += [("judge", texts["judge"].format(judge=row.name)) for row in judges if row.is_unknown]
         changed = share_changed([vote.verdict.teaches for vote in votes])
         if changed is not None:
-            found.append(
-                texts["share"].format(before=_percent(changed[0]), now=_percent(changed[1]), n=LATELY)
-            )
+            before, now = map(_percent, changed)
+            found.append(("share", texts["share"].format(before=before, now=now, n=LATELY)))
         for name, used, limit in self._budgets(state):
             if used >= NEARLY * limit:
-                found.append(texts["budget"].format(name=self._texts[name], share=_percent(used / limit)))
-        return found
+                words = texts["budget"].format(name=self._texts[name], share=_percent(used / limit))
+                found.append(("budget", words))
+        if trust is not None and trust.deciding:
+            names = [self._view.name_of(judge) or judge for judge in trust.deciding]
+            found.append(("deciding", texts["deciding"].format(rater=", ".join(names))))
+        self._figures.alarm(texts, {name for name, _ in found})
+        return [words for _, words in found]
 
     def _budgets(self, state: StudyState) -> list[tuple[str, float, float]]:
         """What is limited: its name, how much of it is used, and the limit."""
@@ -199,12 +206,6 @@ class OwnerPage:
         if self._trust[0] != key:
             self._trust = (key, study_trust(state))
         return self._trust[1]
-
-    def _deciding(self, trust: Trust | None) -> list[str]:
-        if trust is None or not trust.deciding:
-            return []
-        names = [self._view.name_of(judge) or judge for judge in trust.deciding]
-        return [self._texts["alarm"]["deciding"].format(rater=", ".join(names))]
 
     # -- figures ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["OWNER", "ROUTES", "Person", "Role", "Route", "allowed", "home_of"]
+__all__ = ["OWNER", "ROUTES", "Person", "Role", "Route", "allowed", "home_of", "template_of"]
 
 
 class Role(StrEnum):
@@ -83,6 +83,16 @@ def allowed(routes: tuple[Route, ...] = ROUTES) -> dict[str, Mapping[str, frozen
         path = route.path[: route.path.index("{")] + "*" if "{" in route.path else route.path
         found.setdefault(path, {})[route.method] = route.roles
     return dict(found)
+
+
+def template_of(path: str) -> str:
+    """The route that a path belongs to, without what varies in it; ``"none"`` for a path without one."""
+    folder, _, name = path.rpartition("/")
+    for route in ROUTES:
+        fixed, brace, _ = route.path.partition("{")
+        if path == route.path or (brace and name and f"{folder}/" == fixed):
+            return route.path
+    return "none"
 
 
 def home_of(role: Role) -> str:

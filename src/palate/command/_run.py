@@ -15,6 +15,7 @@ from palate.command._progress import progress
 from palate.command._say import console, note, one_line, say
 from palate.command._serving import PageOptions, gathered
 from palate.command._session import Session, session_of
+from palate.command._watching import WatchOptions, watching
 from palate.errors import ConfigError, PalateError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Options:
     yes: bool = False
     judge_options: tuple[str, ...] = ()
     allow_commands: bool = False
+    watch: WatchOptions = field(default_factory=WatchOptions)
 
     def again(self, path: Path) -> str:
         """The command that goes on with this run."""
@@ -64,7 +66,8 @@ class Options:
             words += ["--judge-option", option]
         if self.allow_commands:
             words.append("--allow-commands")
-        return shlex.join([*words, *self.page.words(), *(["--terminal"] if self.terminal else [])])
+        more = [*self.page.words(), *self.watch.words(), *(["--terminal"] if self.terminal else [])]
+        return shlex.join([*words, *more])
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +75,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@gathered(WatchOptions, "watch")
 @gathered(PageOptions, "page")
 def run(
     ctx: typer.Context,
@@ -88,14 +92,16 @@ def run(
         typer.Option("--allow-commands", help="Run the command that the study file names, without asking."),
     ] = False,
     page: PageOptions | None = None,
+    watch: WatchOptions | None = None,
 ) -> None:
     """Run a study: propose prompts, ask which answers are better, learn.
 
     A study that exists is continued. Ctrl-C stops it at any time; nothing is lost.
     """
-    page = page or PageOptions()
-    options = Options(judge, votes, terminal, page, yes, tuple(judge_option or ()), allow_commands)
-    run_study(study, options, session_of(ctx))
+    page, watch = page or PageOptions(), watch or WatchOptions()
+    options = Options(judge, votes, terminal, page, yes, tuple(judge_option or ()), allow_commands, watch)
+    with watching(watch):
+        run_study(study, options, session_of(ctx))
 
 
 def run_study(path: Path, options: Options, session: Session) -> None:
@@ -321,8 +327,9 @@ class _Beside:
         """How the learner is doing, for the page."""
         from palate.web import Learning
 
-        learnt = self._study.store.learnt
-        return Learning(self._thread.is_alive(), None if learnt is None else time.monotonic() - learnt)
+        kept = self._study.store.learnt
+        since = None if kept is None else time.monotonic() - kept
+        return Learning(self._thread.is_alive(), since, self._study.learnt)
 
     def _told(self, stage: str, done: int, total: int) -> None:
         """One line when it is done: beside a page nobody waits for it."""

@@ -37,7 +37,7 @@ SQL = [f"x{quote}{tail}" for quote in QUOTES for tail in TAILS] + [
 ]  # fmt: skip
 FORMULAS = [
     f"{lead}{start}{rest}"
-    for lead in ("", "\t", "\r", "\n", "\x00", "'")
+    for lead in ("", " ", "\t", " \t ", "\u00a0", "\u200b", "\ufeff", "\r", "\n", "\x00", "'")
     for start in ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
     for rest in ("cmd|' /C calc'!A0", 'HYPERLINK("https://evil.example","x")', "1+1", "WEBSERVICE(A1)")
 ]

@@ -193,7 +193,9 @@ def test_csv_comes_back_and_runs_nothing(store: Store, tmp_path: Path) -> None:
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\ta", "\ra", "＝1", "'quoted"])
+@pytest.mark.parametrize(
+    "text", ["=1", "+1", "-1", "@a", "\ta", "\ra", "＝1", "'quoted", " =1", " \t+1", "\u00a0-1", "\ufeff@a"]
+)
 def test_a_cell_that_could_run_is_quoted_and_comes_back(text: str) -> None:
     assert safe_cell(text) in (f"'{text}", f"'{text}".replace("\r", "\r"))
     assert safe_cell(text).removeprefix("'") == text
@@ -203,6 +205,7 @@ def test_a_cell_that_could_run_is_quoted_and_comes_back(text: str) -> None:
 def test_control_characters_do_not_reach_a_spreadsheet() -> None:
     assert safe_cell("a\0b\x1b[31m\x07\nc") == "ab[31m\nc"
     assert safe_cell("\x00=1") == "'=1"
+    assert safe_cell(" a=1") == " a=1"
 
 
 def test_hf(store: Store, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The options that say who is told of what happens in a run, and the telling itself."""
 
-import logging
 import os
 import platform
 import time
@@ -50,8 +49,6 @@ def watching(options: WatchOptions) -> Generator[None]:
     """
     from palate.operations import Plain, Started, exporting_spans, listening, tell, wants_spans
 
-    # A library that is chatty on a terminal says nothing that a person could act on.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     began = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(listening(options.log_json, Plain(clean, os.environ)))

@@ -5,8 +5,10 @@ norm, or are zero for a text in which the model finds no word at all.
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -116,8 +118,22 @@ def wordllama_model() -> EmbeddingModel:
     return EmbeddingModel("wordllama-256", 256, _load_wordllama)
 
 
+@contextmanager
+def _own_logging() -> Generator[None]:
+    """Keep a program's logging as it is while a package is loaded that sets it up for everybody."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in [each for each in root.handlers if each not in handlers]:
+            root.removeHandler(handler)
+
+
 def _load_wordllama() -> Callable[[list[str]], Any]:
-    wordllama = require("wordllama", "", "Embedding with wordllama")
+    with _own_logging():
+        wordllama = require("wordllama", "", "Embedding with wordllama")
     # The package looks for its tokeniser under another folder name than it ships; as its cache it is found.
     folder = Path(str(wordllama.__file__)).parent
     return wordllama.WordLlama.load(cache_dir=folder, disable_download=True).embed

@@ -56,6 +56,7 @@ _WINNERS = {
 }
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNSEEN = re.compile("^[\\s\u200b-\u200f\u2060\ufeff]+")
 # What a spreadsheet takes for the start of a formula, its full-width twins included. The quote itself is
 # among them, so that taking one leading quote off always gives the text back.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
@@ -179,11 +180,13 @@ def safe_cell(value: str) -> str:
     """Keep a spreadsheet from running a text: a leading quote where a formula could start.
 
     Example:
-        >>> safe_cell("=1+1"), safe_cell("1+1")
-        ("'=1+1", '1+1')
+        >>> safe_cell("=1+1"), safe_cell(" =1+1"), safe_cell("1+1")
+        ("'=1+1", "' =1+1", '1+1')
     """
     plain = _CONTROL.sub("", clean(value))
-    return f"'{plain}" if plain.startswith(_FORMULA) else plain
+    # Spreadsheets that trim a cell on import find the formula behind spaces and marks that take no room.
+    starts = plain.startswith(_FORMULA) or _UNSEEN.sub("", plain).startswith(_FORMULA)
+    return f"'{plain}" if starts else plain
 
 
 def _message(role: str, content: str) -> dict[str, str]:

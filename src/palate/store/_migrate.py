@@ -1,5 +1,6 @@
 """Bringing a study to the schema of this Palate: forward only, in one transaction, by Alembic."""
 
+import logging
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -36,4 +37,11 @@ def migrate(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    log = logging.getLogger("alembic")
+    level = log.level
+    # Which steps it takes is nothing that anybody who opens a study could act on.
+    log.setLevel(max(level, logging.WARNING))
+    try:
+        command.upgrade(config, "head")
+    finally:
+        log.setLevel(level)

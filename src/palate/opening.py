@@ -5,7 +5,7 @@ from typing import Any
 
 from palate.assembly import Parts
 from palate.config import StudyConfig, commands_of
-from palate.errors import ConfigError
+from palate.errors import ConfigError, ConflictError
 from palate.store import (
     EventKind,
     GoldDuel,
@@ -19,22 +19,41 @@ from palate.types import Input, Json, Response
 
 __all__ = ["created", "permit", "register", "settings_today"]
 
+_TRIES = 10
+
 
 def register(store: Store, state: StudyState, parts: Parts) -> None:
     """Write what a study starts with, once; one that was killed in between goes on from there.
+
+    Several processes may do so at the same moment: what one of them wrote is not written again.
 
     Args:
         store: Of the study.
         state: Is in step with the store afterwards.
         parts: Of the study.
     """
-    state.follow(store)
+    for left in reversed(range(_TRIES)):
+        state.follow(store)
+        lacking = _lacking(store, state, parts)
+        try:
+            if lacking:
+                store.append_many(lacking, basis=state.seq)
+                state.follow(store)
+            return
+        except ConflictError:  # another process was faster
+            if not left:
+                raise
+
+
+def _lacking(
+    store: Store, state: StudyState, parts: Parts
+) -> list[tuple[EventKind | str, Mapping[str, Json]]]:
+    found: list[tuple[EventKind | str, Mapping[str, Json]]] = []
     if not state.settings:
-        store.append(EventKind.STUDY_CREATED, created(parts.settings, parts.guidelines))
+        found.append((EventKind.STUDY_CREATED, created(parts.settings, parts.guidelines)))
     inputs = [item for item in parts.inputs if item.id not in state.inputs]
     if inputs:
-        store.append(EventKind.INPUTS_ADDED, inputs_payload(inputs))
-    known = {**state.candidates, **state.withdrawn}
+        found.append((EventKind.INPUTS_ADDED, inputs_payload(inputs)))
     gold = [
         GoldDuel(
             pair.id,
@@ -46,11 +65,12 @@ def register(store: Store, state: StudyState, parts: Parts) -> None:
         if pair.id not in state.gold
     ]
     if gold:
-        store.append(EventKind.GOLD_ADDED, gold_payload(gold))
+        found.append((EventKind.GOLD_ADDED, gold_payload(gold)))
+    known = {**state.candidates, **state.withdrawn}
     own = [candidate for candidate in parts.own if candidate.id not in known]
     if own:
-        store.append(EventKind.CANDIDATES_ADDED, candidates_payload(own))
-    state.follow(store)
+        found.append((EventKind.CANDIDATES_ADDED, candidates_payload(own)))
+    return found
 
 
 def permit(config: StudyConfig, allow: Callable[[str], bool] | None) -> None:

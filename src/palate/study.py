@@ -26,6 +26,7 @@ from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
+from palate.leading import FOLLOW_SECONDS, Lead
 from palate.learner import Learner, Learnt, by_context, seed_of
 from palate.models import Spent
 from palate.opening import created, permit, register, settings_today
@@ -97,6 +98,7 @@ class Study:
         self._proposing = Proposing(store, lambda: self.parts, self._standings, self._features)
         self._responder = Responder(store, parts.target, parts.target_missing, parts.target_key)
         self._ahead = Ahead(lambda: self.parts, self._responder)
+        self._lead = Lead(store, parts.ledger)
         self._closed = False
 
     # -- opening ---------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ class Study:
             config = read_config(path)
             check_data(config)  # before the database is made: a mistake leaves nothing behind
             permit(config, allow_commands)
-            store = open_store(config.database_path, exclusive=exclusive)
+            store = open_store(config.database, exclusive=exclusive)
         else:
             store = open_store(path, create=False, exclusive=exclusive)
             config = None
@@ -231,11 +233,17 @@ class Study:
         """Propose candidates until the study has as many as it wants, and embed them.
 
         Resuming in the middle ends with the same candidates: each chunk is a function of the candidates
-        already stored and of the seed, and answers that were paid for come from the store.
+        already stored and of the seed, and answers that were paid for come from the store. Where another
+        process leads the study, this waits until there is something to compare.
         """
-        self._engine.run(self._proposing.fill(on_progress))
-        self._refresh()
-        self._engine.run(self._ahead.fill(self.state, on_progress))
+        while not (leads := self._lead.taken()) and not self._can_compare:
+            self.store.wait(self.state.seq, FOLLOW_SECONDS)
+            self._refresh()
+        if leads:
+            self._engine.run(self._proposing.fill(on_progress))
+            self._refresh()
+            self._engine.run(self._ahead.fill(self.state, on_progress))
+            self._lead.give_back()
         self._refresh()
 
     def grow(self, *, anyway: bool = False) -> list[Candidate]:
@@ -248,12 +256,16 @@ class Study:
             anyway: Ask whatever it is worth, as long as the study may grow.
 
         Returns:
-            What joined the study; none if it was not worth it, or the gate refused all.
+            What joined the study; none if it was not worth it, the gate refused all, or another process
+            leads.
         """
         self._refresh()
+        if not self._lead.taken():
+            return []
         with self._lock:
             begun = self._proposing.due(self.state, self._learner, anyway=anyway)
         made = [] if begun is None else self._engine.run(self._proposing.grow(begun))
+        self._lead.give_back()
         self._refresh()
         return made
 
@@ -380,11 +392,15 @@ class Study:
         """Keep questions ready and the belief up to date beside a page, until ``stop`` is set.
 
         The page and this loop meet in the store only. Proposals are made in the background once the
-        first duel is ready.
+        first duel is ready. Of several processes with one study one does all this, and the others wait for
+        their turn.
         """
         proposing: Future[None] | None = None
         pause = 0.5
         while not stop.is_set():
+            if not self._lead.taken():
+                stop.wait(FOLLOW_SECONDS)
+                continue
             self._refresh()
             self._ask_again()
             self._collect(block=False)

@@ -128,9 +128,9 @@ def changed(name: str) -> str:
 def outcome(source: str, folder: Path) -> str:
     """Everything that the parts of a study are made of, but for the settings that are merely kept."""
     config = parse_config(source, path=folder / "study.toml")
-    with open_store(config.database_path) as store:
+    with open_store(config.database) as store:
         parts = assemble(config, store)._replace(settings={}, target_key="")
-    seen = f"{config.database_path} {rater_rules(config.settings())} {parts!r}"
+    seen = f"{config.database} {rater_rules(config.settings())} {parts!r}"
     assert not re.search(r"0x[0-9a-f]{6}", seen), "an address would differ by itself"
     return seen
 

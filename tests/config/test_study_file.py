@@ -47,9 +47,9 @@ def test_paths_start_at_the_study_file(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(GOOD, encoding="utf-8")
     config = read_config(file)
-    assert config.database_path == tmp_path / "deep" / "replies.db"
+    assert config.database == tmp_path / "deep" / "replies.db"
     named = parse_config('[study]\ndatabase = "other.db"\n' + GOOD, path=file)
-    assert named.database_path == tmp_path / "deep" / "other.db"
+    assert named.database == tmp_path / "deep" / "other.db"
 
 
 def test_a_model_path_beside_the_study_file_is_found(tmp_path: Path) -> None:

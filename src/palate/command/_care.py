@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from palate.command._say import clean, note, one_line, print_json, say
-from palate.command._session import AsJson, StudyPath, open_existing
+from palate.command._session import STUDY, AsJson, StudyPath, open_existing
 from palate.errors import ConfigError, PalateError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-STUDY = Path("study.toml")
 LEAST_FREE = 500_000_000  # bytes: the embedded model's weights and a large study fit
 _PROOF = {
     "local": ("xllamacpp", "the embedded model"),
@@ -62,7 +61,9 @@ def doctor(
     """
     config = _config(study)
     folder = config.folder if config else Path()
-    found = [*_python(), *_store(folder), *_disk(folder), *_weights(), *_extras(), *_keys(config)]
+    place = config.database if config else folder
+    kept = _server(place) if isinstance(place, str) else [*_store(folder), *_disk(folder)]
+    found = [*_python(), *kept, *_weights(), *_extras(), *_keys(config)]
     if as_json:
         print_json([{"name": f.name, "good": f.good, "text": f.text} for f in found])
     else:
@@ -103,6 +104,16 @@ def _store(folder: Path) -> list[Finding]:
     except (PalateError, OSError) as error:
         return [Finding("database", False, f"no study can be kept in {str(folder.absolute())!r}: {error}")]
     return [Finding("database", True, f"SQLite {info.sqlite}, journal mode {info.journal}: {info.why}")]
+
+
+def _server(address: str) -> list[Finding]:
+    """Log in where the study is to be kept; nothing is made there."""
+    from palate.store import check_server
+
+    try:
+        return [Finding("database", True, check_server(address).why)]
+    except PalateError as error:
+        return [Finding("database", False, str(error))]
 
 
 def _disk(folder: Path) -> list[Finding]:

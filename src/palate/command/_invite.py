@@ -4,13 +4,12 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from palate.command._say import clean, note, one_line, print_json, say
-from palate.command._session import AsJson, StudyPath, open_existing
+from palate.command._session import AsJson, StudyPath, StudyPlace, open_existing
 from palate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,16 +84,16 @@ def invite(
     note(_told(len(rows), uses, until))
 
 
-def _opened(study: Path) -> "Store":
+def _opened(study: StudyPlace) -> "Store":
     """The study, which may be yet to begin: a page for others demands that somebody is invited before."""
-    if study.suffix != ".toml":
+    config = study.config()
+    if config is None:
         return open_existing(study)
-    from palate.config import check_data, read_config
+    from palate.config import check_data
     from palate.store import open_store
 
-    config = read_config(study)
     check_data(config)
-    return open_store(config.database_path)
+    return open_store(config.database)
 
 
 def _told(people: int, uses: int, until: str | None) -> str:
@@ -119,7 +118,7 @@ def _until(expires: str) -> str | None:
     return (datetime.now(UTC) + length).isoformat(timespec="seconds")
 
 
-def _origin(study: Path, at: str | None, known: "Invitations") -> str:
+def _origin(study: StudyPlace, at: str | None, known: "Invitations") -> str:
     """The address that links begin with: as told, as last served, or as the study file's port says."""
     if at is not None:
         told = at.strip().lower().rstrip("/")
@@ -131,12 +130,9 @@ def _origin(study: Path, at: str | None, known: "Invitations") -> str:
         return told
     if known.origin is not None:
         return known.origin
-    if study.suffix == ".toml":
-        from palate.config import read_config
-
-        port = read_config(study).page.port
-        if port:
-            return f"http://127.0.0.1:{port}"
+    config = study.config()
+    if config is not None and config.page.port:
+        return f"http://127.0.0.1:{config.page.port}"
     raise ConfigError(
         "the address of the page is not known yet; add --at https://NAME, the name under which palate run "
         "--public will serve it"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palate.command._say import clean, one_line, percent, print_json, say
-from palate.command._session import AsJson, open_existing
+from palate.command._session import AsJson, StudyPlace, open_existing, place_of
 from palate.errors import InputError, NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ def register(app: typer.Typer) -> None:
 
 def propose(
     from_: Annotated[
-        Path, typer.Option("--from", metavar="PATH", help="The study to learn from (.db or its .toml).")
+        StudyPlace,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            parser=place_of,
+            help="The study to learn from: its .db, its .toml, or its address on a server.",
+        ),
     ],
     n: Annotated[int, typer.Option("--n", "-n", min=1, max=100, help="How many combinations.")] = 5,
     scores: Annotated[
@@ -68,7 +74,7 @@ def propose(
         say(line)
 
 
-def _state(path: Path) -> "StudyState":
+def _state(path: StudyPlace) -> "StudyState":
     with open_existing(path) as store:
         from palate.store import StudyState
 

@@ -1,13 +1,12 @@
 """``palate raters``: who votes, how far each can be relied on, and being forgotten."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from palate.command._say import clean, one_line, print_json, say
-from palate.command._session import AsJson, StudyPath, open_existing
+from palate.command._session import STUDY, AsJson, StudyPath, open_existing
 from palate.errors import ConfigError, NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from palate.types import Json
 
 __all__ = ["quality_lines", "register"]
-
-STUDY = Path("study.toml")
 
 
 def register(app: typer.Typer) -> None:

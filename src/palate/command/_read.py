@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palate.command._say import clean, note, one_line, percent, print_json, say
-from palate.command._session import AsJson, StudyPath, open_existing
+from palate.command._session import STUDY, AsJson, StudyPath, StudyPlace, open_existing
 from palate.command._write import write_text
 from palate.errors import ConfigError, NotFoundError, nearest
 
@@ -20,7 +20,6 @@ __all__ = ["register"]
 
 WINNER_FORMATS = ("text", "json", "openai", "promptfoo", "dspy")
 FORMATS = ("trl", "trl-conversational", "openai-dpo", "arena", "jsonl", "csv", "hf")
-STUDY = Path("study.toml")
 _ENDINGS = {"csv": ".csv", "hf": ""}
 
 
@@ -35,7 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("schema")(schema)
 
 
-def _study(path: Path) -> "tuple[StudyState, Belief | None]":
+def _study(path: StudyPlace) -> "tuple[StudyState, Belief | None]":
     with open_existing(path) as store:
         from palate.store import StudyState
 
@@ -44,9 +43,9 @@ def _study(path: Path) -> "tuple[StudyState, Belief | None]":
         return state, store.belief()
 
 
-def _name(state: "StudyState", path: Path) -> str:
+def _name(state: "StudyState", path: StudyPlace) -> str:
     study = state.settings.get("study")
-    return str(study["name"]) if isinstance(study, dict) and study.get("name") else path.stem
+    return str(study["name"]) if isinstance(study, dict) and study.get("name") else path.title
 
 
 def status(study: StudyPath = STUDY, as_json: AsJson = False) -> None:
@@ -279,7 +278,7 @@ def statistics(
             say(f"    {line}")
 
 
-def _groups(study: Path, as_json: bool) -> None:
+def _groups(study: StudyPlace, as_json: bool) -> None:
     import numpy as np
 
     from palate.command._trust import group_lines

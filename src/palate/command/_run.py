@@ -124,8 +124,11 @@ def run_study(path: Path, options: Options, session: Session) -> None:
         look_up("judges", options.judge)
     from palate.study import Study
 
-    if config.database_path.is_file():
-        note(f"Continuing the study in {config.database_path}.")
+    place = config.database
+    if isinstance(place, str):
+        note(f"The study is on a server, {place}; other processes may work on it too.")
+    elif place.is_file():
+        note(f"Continuing the study in {place}.")
     tables = (config.model, config.proposer_model)
     if any(t and t.kind in ("embedded", "transformers") and "path" not in t.options for t in tables):
         fetch_if_missing()
@@ -133,7 +136,7 @@ def run_study(path: Path, options: Options, session: Session) -> None:
     accept = _asking(options)
     with Study.open(
         path,
-        exclusive=True,
+        exclusive=not isinstance(place, str),
         accept_changes=accept,
         allow_commands=_allowing(options),
         repeatable=not person,

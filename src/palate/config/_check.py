@@ -47,6 +47,10 @@ def check(config: StudyConfig) -> None:
     Raises:
         ConfigError: Naming the table and the keys.
     """
+    if isinstance(config.database, str):
+        from palate.store import check_address
+
+        check_address(config.database, "[study] database")
     _one_source("inputs", config.inputs)
     if config.examples is not None:
         _one_source("examples", config.examples)

@@ -103,7 +103,8 @@ class StudyTable(_Table):
     """On so many inputs every prompt answers before it is asked about, so that a vote also teaches about the
     prompts that answer alike. It saves votes, and costs a call for each prompt and input; 0 leaves it."""
     database: Text | None = None
-    """The file that remembers everything; by default it stands beside the study file, ending in `.db`."""
+    """What remembers everything: a file, by default beside the study file, ending in `.db`; or for several
+    servers `postgresql://USER@HOST/DATABASE?study=NAME`, without the password."""
 
 
 class ModelTable(_OpenTable):
@@ -343,13 +344,21 @@ class StudyConfig(_Table):
         return self._source
 
     @property
-    def database_path(self) -> Path:
-        """Where the study's database is or will be."""
-        return self.folder / self.study.database if self.study.database else self._path.with_suffix(".db")
+    def database(self) -> Path | str:
+        """Where the study's database is or will be: a file, or the address of one on a server."""
+        named = self.study.database
+        if named is None:
+            return self._path.with_suffix(".db")
+        from palate.store import is_postgres  # loads a database library, which most commands do without
+
+        return named if is_postgres(named) else self.folder / named
 
     def settings(self) -> dict[str, JsonValue]:
-        """Everything that was decided, defaults included, as JSON."""
-        return self.model_dump(mode="json")
+        """Everything that was decided, defaults included, as JSON.
+
+        Where the study is kept is none of that: it may move.
+        """
+        return self.model_dump(mode="json", exclude={"study": {"database"}})
 
     def options(self, table: ModelTable | StrategyTable | TargetTable | JudgeTable) -> dict[str, JsonValue]:
         """Options of a part, with relative files that exist beside the study file made absolute."""

@@ -21,10 +21,10 @@ from palate.store._events import (
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
 from palate.store._invitations import Invitation, Invitations, invitation_payload, secret_hash
 from palate.store._outline import StudyOutline
-from palate.store._postgres_url import is_postgres
+from palate.store._postgres_url import check_address, is_postgres
 from palate.store._raters import RaterRules
 from palate.store._state import GrowthRound, Progress, ShownDuel, Stage, StudyState, guideline_version
-from palate.store._store import Store, open_store
+from palate.store._store import Store, check_server, open_store
 
 __all__ = [
     "EXPORT_FORMATS",
@@ -47,6 +47,8 @@ __all__ = [
     "StudyState",
     "VoteColumns",
     "candidates_payload",
+    "check_address",
+    "check_server",
     "comparisons",
     "export",
     "gold_payload",

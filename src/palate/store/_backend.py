@@ -55,6 +55,14 @@ class Backend(Protocol):
         """
         ...
 
+    def lead(self) -> bool:
+        """Whether this process has the study's lead, which it takes if nobody has it."""
+        ...
+
+    def give_way(self) -> None:
+        """Let another process take the lead. Idempotent."""
+        ...
+
     def explain(self, error: Exception) -> StoreError:
         """Say what a failure means and what to do about it."""
         ...

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from palate.store import _schema as tables
 from palate.store._batch import last_link
@@ -16,7 +16,7 @@ from palate.store._events import EventKind, StoredEvent, decode
 from palate.store._state import EventSource, Progress, Stage, StudyState
 from palate.types import Pairing, Verdict, Vote
 
-__all__ = ["OutlineSource", "StudyOutline", "read_setup"]
+__all__ = ["OutlineSource", "StudyOutline", "last_setup", "read_setup"]
 
 _LEFT_OUT = frozenset(
     (
@@ -35,6 +35,11 @@ _SETUP = (
     .where(tables.SETUP, tables.event.c.kind.in_([kind.value for kind in EventKind if kind not in _LEFT_OUT]))
     .where(tables.event.c.seq > bindparam("after"))
     .order_by(tables.event.c.seq)
+)
+_LAST_SETUP = select(func.max(tables.event.c.seq)).where(
+    tables.SETUP,
+    tables.event.c.kind.in_([kind.value for kind in EventKind if kind not in _LEFT_OUT]),
+    tables.event.c.seq > bindparam("after"),
 )
 
 
@@ -162,6 +167,11 @@ def read_setup(connection: Connection, after: int) -> tuple[list[StoredEvent], i
     """The events after one that an outline takes in, and the number of the last event of any kind."""
     rows = connection.execute(_SETUP, {"after": after})
     return [_event(row) for row in rows], last_link(connection)[0]
+
+
+def last_setup(connection: Connection, after: int) -> int:
+    """The number of the last event after one that changed how the study is set up; that one if none did."""
+    return connection.execute(_LAST_SETUP, {"after": after}).scalar() or after
 
 
 def _event(row: Row[Any]) -> StoredEvent:

@@ -25,6 +25,7 @@ from palate.extras import Foreign, require
 from palate.store._backend import StoreInfo
 from palate.store._migrate import is_current, migrate
 from palate.store._postgres_copy import back_up
+from palate.store._postgres_lead import Lead
 from palate.store._postgres_url import Address
 
 __all__ = ["PostgresBackend"]
@@ -95,6 +96,7 @@ class PostgresBackend:
         self.failures: tuple[type[Exception], ...] = (SQLAlchemyError, self._psycopg.Error)
         self.writing = self._engine(writes=True)
         self.reading = self._engine(writes=False)
+        self._lead = Lead(self._plain_connection, address.lock_key("lead"), self.failures)
 
     def prepare(self) -> StoreInfo:
         """Check the server, and make or upgrade the tables, in one transaction."""
@@ -104,6 +106,26 @@ class PostgresBackend:
                 connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{self._address.schema}"')
                 migrate(connection)
         return info
+
+    def check(self) -> StoreInfo:
+        """Check the server alone, whether or not the study is there.
+
+        Raises:
+            StoreError: It cannot be reached, or no study can be kept there.
+        """
+        try:
+            with self.reading.connect() as connection:
+                return self._check_server(connection)
+        except self.failures as error:
+            raise self.explain(error) from error
+
+    def lead(self) -> bool:
+        """Take the lead, or keep it, on a connection of its own."""
+        return self._lead.take()
+
+    def give_way(self) -> None:
+        """Let go of the lead."""
+        self._lead.give()
 
     def explain(self, error: Exception) -> StoreError:
         """Say what an error of the server means and what to do about it."""
@@ -141,6 +163,7 @@ class PostgresBackend:
 
     def close(self) -> None:
         """Close every connection."""
+        self._lead.close()
         self.reading.dispose()
         self.writing.dispose()
 
@@ -168,14 +191,17 @@ class PostgresBackend:
         with handle.pipeline():
             handle.execute("SELECT pg_advisory_xact_lock(%s)", (self._address.lock_key("write"),))
 
-    def _connect(self, *, writes: bool) -> Foreign:
+    def _plain_connection(self) -> Foreign:
         psycopg = self._psycopg
         parameters = {**_DEFAULTS, "application_name": _own_name(), **self._address.parameters}
         try:
-            connection = psycopg.connect(**parameters, autocommit=True)
+            return psycopg.connect(**parameters, autocommit=True)
         except psycopg.Error as error:
             # The frames below hold the parameters, so the trace ends here.
             raise psycopg.OperationalError(self._address.redacted(str(error))) from None
+
+    def _connect(self, *, writes: bool) -> Foreign:
+        connection = self._plain_connection()
         try:
             self._configure(connection, writes=writes)
         except BaseException:
@@ -233,8 +259,8 @@ class PostgresBackend:
         if not there:
             if not self._create:
                 raise StoreError(
-                    f"there is no study at {self.name!r}; check the name, or make it by opening it once with "
-                    "create=True"
+                    f"there is no study at {self.name!r}; check the name, or start it with palate run (in "
+                    "Python: create=True)"
                 )
             return False
         if "alembic_version" not in there or "event" not in there:
@@ -265,6 +291,11 @@ def _meaning(state: str, said: str, schema: str) -> str:
     }
     if state in known:
         return known[state]
+    if "password" in said:
+        return (
+            f"does not let this user in ({said}); give the password in PGPASSWORD, ~/.pgpass or a service, "
+            "and the user in the address or in PGUSER"
+        )
     if state.startswith(("08", "57P")) or not state:
         return f"cannot be reached ({said}); check the address and the server, then try again"
     return f"cannot be used: {said}"

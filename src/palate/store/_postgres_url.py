@@ -16,10 +16,11 @@ from urllib.parse import parse_qsl, quote, urlencode
 from palate.errors import ConfigError
 from palate.extras import require
 
-__all__ = ["DEFAULT_STUDY", "Address", "is_postgres", "read_address"]
+__all__ = ["DEFAULT_STUDY", "Address", "check_address", "is_postgres", "read_address"]
 
 DEFAULT_STUDY = "study"
 
+_SECRETS = ("password", "sslpassword")
 _SCHEME = re.compile(r"postgres(ql)?(\+psycopg)?://")
 # With "palate_" before it, within PostgreSQL's 63 bytes for a name.
 _STUDY = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
@@ -51,7 +52,7 @@ class Address:
 
     def redacted(self, text: str) -> str:
         """A text of the server's or the driver's without the secrets of this address."""
-        for key in ("password", "sslpassword"):
+        for key in _SECRETS:
             secret = self.parameters.get(key)
             if secret:
                 text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
@@ -61,6 +62,25 @@ class Address:
 def is_postgres(place: str | Path) -> bool:
     """Whether a place is an address of a PostgreSQL server rather than a file."""
     return isinstance(place, str) and _SCHEME.match(place) is not None
+
+
+def check_address(url: str, where: str) -> None:
+    """Refuse an address that holds a password, where other people can read it.
+
+    Args:
+        url: The address.
+        where: What it stands in, for the error.
+
+    Raises:
+        ConfigError: It holds one; the text does not repeat it.
+    """
+    base, _, query = url.partition("?")
+    before, _, _ = base.partition("://")[2].rpartition("@")
+    if ":" in before or any(key in _SECRETS for key, _ in parse_qsl(query, keep_blank_values=True)):
+        raise ConfigError(
+            f"{where} holds a password, which others can read there; take it out: libpq finds it in "
+            "PGPASSWORD, in ~/.pgpass or in a service (docs/how-to/postgres.md)"
+        )
 
 
 def read_address(url: str) -> Address:

@@ -55,6 +55,13 @@ class SqliteBackend:
                 connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
             return actual_info(self._info, str(connection.exec_driver_sql("PRAGMA journal_mode").scalar()))
 
+    def lead(self) -> bool:
+        """Of several processes with one file the one that serves it works on it; see ``exclusive``."""
+        return True
+
+    def give_way(self) -> None:
+        """There is nobody to give way to."""
+
     def explain(self, error: Exception) -> StoreError:
         """Say what an error of SQLite means."""
         if isinstance(error, DBAPIError | _dbapi.Error):

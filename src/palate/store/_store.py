@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from palate.errors import InputError, NotFoundError, StoreError
+from palate.errors import ConflictError, InputError, NotFoundError, StoreError
 from palate.operations import watch_vote
 from palate.store import _schema as tables
 from palate.store._append import append_events, read_inputs
@@ -42,7 +42,7 @@ from palate.store._copy import copy_rows
 from palate.store._duels import count_ready, count_stages, load_duels, one_row, open_rows
 from palate.store._events import EventKind, StoredEvent, check_payload, decode, encode, utc_now
 from palate.store._invitations import ACCESS, Invitation, Invitations, access_events, invitation_payload
-from palate.store._outline import read_setup
+from palate.store._outline import last_setup, read_setup
 from palate.store._people import new_pseudonym, put_name, rater_names, remove
 from palate.store._postgres_url import is_postgres, read_address
 from palate.store._sqlite import SqliteBackend
@@ -51,7 +51,7 @@ from palate.store._votes import check_ballot, last_duel, undo_last
 from palate.store._writer import Writer
 from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response, Verdict
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "check_server", "open_store"]
 
 # One slice is read in a few milliseconds, so that no reader holds the file for longer.
 _SLICE = 500
@@ -108,6 +108,26 @@ def open_store(
     except BaseException:
         backend.close()
         raise
+
+
+def check_server(address: str) -> StoreInfo:
+    """Look whether a study could be kept on a server, and make nothing there.
+
+    Args:
+        address: As for :func:`open_store`.
+
+    Raises:
+        StoreError: The server cannot be reached, does not let us in, or would forget votes.
+        ConfigError: The address cannot be read.
+        MissingExtraError: The extra ``postgres`` is not installed.
+    """
+    from palate.store._postgres import PostgresBackend
+
+    backend = PostgresBackend(read_address(address), create=False, exclusive=False)
+    try:
+        return backend.check()
+    finally:
+        backend.close()
 
 
 class Store:
@@ -197,15 +217,37 @@ class Store:
         return self.append_many([(kind, payload)], actor)[0]
 
     def append_many(
-        self, events: Sequence[tuple[EventKind | str, Mapping[str, Json]]], actor: str = "palate"
+        self,
+        events: Sequence[tuple[EventKind | str, Mapping[str, Json]]],
+        actor: str = "palate",
+        *,
+        basis: int | None = None,
     ) -> list[StoredEvent]:
-        """Add several events in one transaction: all of them or none. See :meth:`append`."""
+        """Add several events in one transaction: all of them or none. See :meth:`append`.
+
+        Args:
+            events: Kinds and payloads.
+            actor: Who did it.
+            basis: The last event that the caller knew of. If the study was set up otherwise since, nothing is
+                added; what people were shown and voted does not matter.
+
+        Raises:
+            ConflictError: As for :meth:`append`, or somebody changed the set-up after ``basis``.
+        """
         if not actor or not actor.isprintable():
             raise InputError(f"an actor is a non-empty printable name, not {actor!r:.80}")
         # Through JSON and back, so that the caller gets what a reader will get.
         checked = [(check_payload(kind, payload), decode(encode(payload))) for kind, payload in events]
         self._check_inputs_exist(checked)
-        stored = self._writer.run(lambda batch: append_events(batch, checked, actor))
+
+        def work(batch: Batch) -> list[StoredEvent]:
+            if basis is not None and (last := last_setup(batch.connection, basis)) > basis:
+                raise ConflictError(
+                    f"event {last} has changed the set-up of the study; read it and try again"
+                )
+            return append_events(batch, checked, actor)
+
+        stored = self._writer.run(work)
         if any(event.kind in ACCESS for event in stored):
             self.admissions += 1
         return stored
@@ -555,6 +597,18 @@ class Store:
         with self.reading() as connection:
             self._backend.back_up(connection, target)
         return target
+
+    def lead(self) -> bool:
+        """Whether this process is the one that proposes, asks the model and learns; ask now and then.
+
+        On a server it becomes that one if no other process is, and stays it until it closes or its connection
+        is lost. A file knows no such question: its lead is always here.
+        """
+        return self._backend.lead()
+
+    def give_way(self) -> None:
+        """Let another process lead, if this one does."""
+        self._backend.give_way()
 
     def check_writable(self) -> None:
         """Begin and end a transaction that writes nothing.

@@ -401,7 +401,7 @@ def test_no_password_is_ever_said(study: str, postgres: PostgresServer, kind: st
         "user": study.replace("palate:", "nobody:"),
         "database": study.replace("/studies", "/nothing"),
     }[kind]
-    with pytest.raises(StoreError, match="cannot be reached|does not let this user in") as caught:
+    with pytest.raises(StoreError, match=r"cannot be reached|does not let this user in") as caught:
         open_store(wrong)
     error: BaseException | None = caught.value
     while error is not None:

@@ -86,21 +86,54 @@ def test_a_local_disk_is_not(place: str) -> None:
     refuse_place(Path(place), MOUNTS)
 
 
-def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
-    text = tmp_path / "notes.db"
-    text.write_text("not a database, but long enough to have a header " * 40)
-    with pytest.raises(StoreError, match="not a Palate study: it is some other kind of file"):
-        open_store(text)
-    assert text.read_text().startswith("not a database")
-    other = tmp_path / "other.db"
-    with sqlite3.connect(other) as connection:
-        connection.execute("CREATE TABLE mine (a)")
+def foreign_database(path: Path, journal: str) -> None:
+    """A database of another program; ``"live"`` as one that was killed leaves it, all of it in its log."""
+    making = path.with_name("making")
+    connection = sqlite3.connect(making)
+    connection.execute(f"PRAGMA journal_mode={'delete' if journal == 'delete' else 'wal'}")
+    connection.execute("CREATE TABLE mine (a)")
+    connection.commit()
+    if journal != "live":
+        connection.close()
+    for suffix in ("", "-wal"):
+        if (made := making.with_name(f"making{suffix}")).exists():
+            path.with_name(path.name + suffix).write_bytes(made.read_bytes())
     connection.close()
-    with pytest.raises(StoreError, match="not a Palate study; choose another name"):
-        open_store(other)
-    with sqlite3.connect(other) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+    for left in path.parent.glob("making*"):
+        left.unlink()
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize("kind", ["short text", "long text", "delete", "wal", "live"])
+def test_other_files_are_refused_and_not_a_byte_of_them_changes(
+    tmp_path: Path, kind: str, exclusive: bool
+) -> None:
+    path = tmp_path / "other.db"
+    if kind.endswith("text"):
+        path.write_text("not a database" * (40 if kind == "long text" else 1), encoding="utf-8")
+    else:
+        foreign_database(path, kind)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    said = (
+        "it is some other kind of file" if kind.endswith("text") else "an SQLite database, but not a Palate"
+    )
+    with pytest.raises(StoreError, match=said):
+        open_store(path, exclusive=exclusive)
+    after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert after.items() >= before.items()
+    # Only reading another program's log takes the index that SQLite makes beside it.
+    assert after.keys() - before.keys() <= ({"other.db-shm"} if kind == "live" else set())
+
+
+def test_a_study_whose_making_was_cut_short_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
     connection.close()
+    assert path.stat().st_size == 4096
+    with open_store(path) as store:
+        fill_study(store)
+        assert store.verify() == []
 
 
 def test_a_place_that_cannot_be_is_named(tmp_path: Path) -> None:

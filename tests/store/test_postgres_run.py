@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -201,8 +202,8 @@ def ask_about_leader(postgres: PostgresServer, study: str, what: str) -> str:
 
 def test_processes_that_start_together_set_a_study_up_once(file: Path, address: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        for opened in pool.map(lambda _: Study.open(file), range(4)):
-            opened.close()
+        for opened in [pool.submit(Study.open, file) for _ in range(4)]:
+            opened.result().close()
     with open_store(address) as store:
         kinds = [event.kind for event in store.events()]
     assert kinds == [EventKind.STUDY_CREATED, EventKind.INPUTS_ADDED, EventKind.CANDIDATES_ADDED]
@@ -243,7 +244,7 @@ class Page:
 
 
 @contextmanager
-def served(file: Path, count: int) -> Iterator[list[Page]]:
+def served(file: Path, count: int) -> Generator[list[Page]]:
     """So many processes that serve the study."""
     with ExitStack() as stack:
         processes: list[subprocess.Popen[str]] = []
@@ -272,21 +273,18 @@ class Writer:
             _, told, _ = self._ask("/api/duels")
             duels = told["duels"]
             assert isinstance(duels, list)
+            duels = cast("list[dict[str, str]]", duels)
             if not duels:
                 time.sleep(0.05)
             for duel in duels[:count]:
-                ballot = {
-                    "duel_id": duel["id"],
-                    "verdict": "left",
-                    "key": f"key-{duel['id']}",
-                    "seconds": 1.0,
-                }
+                key = f"key-{duel['id']}"
+                ballot = {"duel_id": duel["id"], "verdict": "left", "key": key, "seconds": 1.0}
                 for _ in range(self._draws.randint(1, 2)):
                     status, receipt, _ = self._ask("/api/votes", ballot)
                     assert status == 200, receipt
                     seq = receipt["seq"]
                     assert isinstance(seq, int)
-                    assert self.acked.setdefault(ballot["key"], seq) == seq
+                    assert self.acked.setdefault(key, seq) == seq
                 count -= 1
 
     def _ask(self, path: str, body: object = None) -> tuple[int, dict[str, object], str]:
@@ -295,7 +293,7 @@ class Writer:
             try:
                 return page.ask(getattr(self, "_cookie", ""), path, body)
             except OSError:
-                assert page.process.poll() is not None, "a page that lives does not answer"
+                page.process.wait(timeout=30)  # one that lives has to answer
 
 
 def test_two_servers_take_every_vote_once_also_when_one_is_killed(
@@ -308,7 +306,8 @@ def test_two_servers_take_every_vote_once_also_when_one_is_killed(
     with served(file, 2) as pages:
         writers = [Writer(pages, link, seed) for seed, link in enumerate(links)]
         with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(lambda writer: writer.vote(VOTES // 2), writers))
+            for each in [pool.submit(writer.vote, VOTES // 2) for writer in writers]:
+                each.result()
             name = ask_about_leader(postgres, study, "application_name")
             going = [pool.submit(writer.vote, VOTES - VOTES // 2) for writer in writers]
             next(page for page in pages if f" {page.process.pid} " in name).process.kill()

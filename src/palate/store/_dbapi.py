@@ -199,6 +199,10 @@ class Connection:
         with contextlib.suppress(apsw.Error):
             self.handle.close(force=True)
 
+    def leave_log(self, *, leave: bool) -> None:
+        """Whether closing leaves a write-ahead log beside the file as it is, instead of working it in."""
+        self.handle.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(leave))
+
     def create_function(
         self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool = False
     ) -> None:

@@ -24,8 +24,10 @@ __all__ = [
     "APPLICATION_ID",
     "actual_info",
     "explain",
+    "foreign_text",
     "info_for",
     "make_engine",
+    "refuse_foreign",
     "refuse_place",
     "wal_is_safe",
 ]
@@ -35,6 +37,8 @@ APPLICATION_ID = 0x50414C54
 # Longer than any export slice or backup of a reasonable study holds the file in rollback-journal mode.
 BUSY_MS = 15_000
 READERS = 8
+_HEADER = 100
+_OTHER_KIND = "{name} is not a Palate study: it is some other kind of file; choose another name"
 
 _NETWORK_TYPES = frozenset(
     (
@@ -109,6 +113,45 @@ def refuse_place(path: Path, mounts: str | None = None) -> None:
         )
 
 
+def refuse_foreign(path: Path) -> None:
+    """Refuse a file of another kind before SQLite opens it, so that not a byte of it changes.
+
+    Raises:
+        StoreError: It is no SQLite database, or one of another program.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}; change that") from error
+    if not head:
+        return
+    if not head.startswith(b"SQLite format 3\0"):
+        raise StoreError(_OTHER_KIND.format(name=repr(str(path))))
+    page = int.from_bytes(head[16:18], "big") or 1
+    # A study whose making was cut short is one page that bears no mark; its tables stand in the journal.
+    if int.from_bytes(head[68:72], "big") != APPLICATION_ID and size > (65536 if page == 1 else page):
+        raise StoreError(foreign_text(path))
+
+
+def foreign_text(path: Path) -> str:
+    """What is wrong with a database of another program."""
+    return f"{str(path)!r} is an SQLite database, but not a Palate study; choose another name for the study"
+
+
+def _refuse_foreign_tables(path: Path, connection: _dbapi.Connection) -> None:
+    """The same by way of SQLite, for what the first page does not tell."""
+    connection.leave_log(leave=True)
+    [(owner,)] = connection.cursor().execute("PRAGMA application_id").fetchall()
+    [(count,)] = connection.cursor().execute("SELECT count(*) FROM sqlite_master").fetchall()
+    if count and owner != APPLICATION_ID:
+        raise StoreError(foreign_text(path))
+    connection.leave_log(leave=False)
+
+
 def _mount_table() -> str | None:
     try:
         return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
@@ -145,10 +188,11 @@ def make_engine(path: Path, *, create: bool, begin: str, journal: str) -> Engine
         connection.handle.set_busy_timeout(BUSY_MS)
         cursor = connection.cursor()
         try:
-            cursor.execute("PRAGMA synchronous=FULL")
             if writes:
+                _refuse_foreign_tables(path, connection)
                 cursor.execute(f"PRAGMA journal_mode={journal}")
-        except _dbapi.Error:
+            cursor.execute("PRAGMA synchronous=FULL")
+        except (_dbapi.Error, StoreError):
             connection.close()
             raise
         finally:
@@ -184,6 +228,6 @@ def explain(path: Path, error: DBAPIError | _dbapi.Error) -> StoreError:
         13: f"the disk is full, so {name} cannot take anything more; free some space and try again, what was "
         "acknowledged is safe",
         14: f"{name} cannot be opened: its folder is missing or may not be written to",
-        26: f"{name} is not a Palate study: it is some other kind of file; choose another name",
+        26: _OTHER_KIND.format(name=name),
     }
     return StoreError(known.get(code, f"{name} cannot be used: {original}"))

@@ -14,8 +14,10 @@ from palate.store._engine import (
     APPLICATION_ID,
     actual_info,
     explain,
+    foreign_text,
     info_for,
     make_engine,
+    refuse_foreign,
     refuse_place,
 )
 from palate.store._lock import ServerLock
@@ -98,10 +100,7 @@ class SqliteBackend:
             return True
         owner = connection.exec_driver_sql("PRAGMA application_id").scalar()
         if owner != APPLICATION_ID or "alembic_version" not in tables:
-            raise StoreError(
-                f"{self.name!r} is an SQLite database, but not a Palate study; choose another name for "
-                "the study"
-            )
+            raise StoreError(foreign_text(self.path))
         return not is_current(connection, self.name)
 
 
@@ -114,6 +113,7 @@ def _check_place(place: Path, create: bool) -> None:
     if not place.parent.is_dir():
         raise StoreError(f"there is no folder {str(place.parent)!r} for the study; make it first")
     refuse_place(place)
+    refuse_foreign(place)
     # SQLite writes its journal beside the file, so the folder has to be writable too.
     for target in (place.parent, place) if place.exists() else (place.parent,):
         if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):

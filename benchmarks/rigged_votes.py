@@ -3,118 +3,189 @@
 python benchmarks/rigged_votes.py --runs 200 --write benchmarks/results/rigged_votes.md
 
 20 candidates, utilities from a normal distribution of standard deviation 0.7 log-odds; 100 honest raters cast
-20 votes each on random pairs (2,000 votes), and five rigging ones 40 each (200 votes). Attacks:
+20 votes each on random pairs (2,000 votes), and five rigging ones 40 each (200 votes). Everybody is shown
+random pairs and can answer or pass; honest raters pass on one in twenty. Each rigging rater votes for one
+target, the honest votes' second or tenth or one drawn at random, whenever it is there, and
 
-    target   every vote is on a pair that holds one target, the honest votes' second or tenth, and is for
-             it: they pass on all others.
-    hidden   every second vote is honest and on any pair, so as not to be noticed.
-    leader   every vote is the target against the honest leader, as somebody who recognises both would cast.
+    target    passes on all others
+    hidden    also casts an honest vote for each rigged one, and passes on the rest
+    leader    votes only when the target meets the honest leader, as somebody who recognises both
+    patient   never passes; all other votes are honest
+    none      casts 200 honest votes: how often the winner changes without any attack, because it was close
 
-The winner is that of the honest votes alone, by the same method. *Unweighted* is Bradley-Terry.
+The winner is that of the honest votes alone, by the same method. *Unweighted* is Bradley-Terry, *weighted*
+`palate.choice.fit_trust` with the votes' weights by `palate.choice.picking`, as in a study's report, and
+*default* the strategy that reports a study's winner, on the first simulations only, for it takes long.
 """
 
 import argparse
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from palate.choice import Votes, count_comparisons, fit_ratings, fit_trust, sigmoid
+from palate.choice import (
+    PICKED,
+    Shown,
+    Votes,
+    count_comparisons,
+    fit_ratings,
+    fit_trust,
+    picked_weights,
+    picking,
+    sigmoid,
+)
+from palate.strategies import duel_bandit
 
-N, HONEST, EACH, RIGGING, RIGGED = 20, 100, 20, 5, 40
-ATTACKS, PLACES = ("target", "hidden", "leader"), (2, 10)
+N, HONEST, EACH, RIGGING, RIGGED, PASSING = 20, 100, 20, 5, 40, 0.05
+RATERS = HONEST + RIGGING
+ATTACKS, PLACES = ("target", "hidden", "leader", "patient"), (2, 10, 0)
 
 
-def pairs(rng, count):
-    first_M = rng.integers(N, size=count)
-    return first_M, (first_M + rng.integers(1, N, size=count)) % N
+def shown_pairs(rng):
+    """One random pair after the other."""
+    while True:
+        first = int(rng.integers(N))
+        yield first, (first + int(rng.integers(1, N))) % N
 
 
-def plain(votes):
+def honest(rng, utility_N, first, second):
+    return float(rng.random() < sigmoid(utility_N[first] - utility_N[second]))
+
+
+def honest_rows(rng, utility_N):
+    """Rows of first, second, rater, said; said is -1 for a pass."""
+    rows = []
+    for rater in range(HONEST):
+        left = EACH
+        for first, second in shown_pairs(rng):
+            if not left:
+                break
+            passes = rng.random() < PASSING
+            rows.append((first, second, rater, -1.0 if passes else honest(rng, utility_N, first, second)))
+            left -= not passes
+    return np.array(rows)
+
+
+def rigged_rows(rng, utility_N, score_N, attack, place):
+    """What the five cast and pass."""
+    order_N = np.argsort(-score_N)
+    leader, target = order_N[0], order_N[place - 1 if place else rng.integers(1, N)]
+    rows = []
+    for rater in range(HONEST, RATERS):
+        rigged = frank = 0
+        for first, second in shown_pairs(rng):
+            if rigged + frank == RIGGED:
+                break
+            wanted = {first, second} == {leader, target} if attack == "leader" else target in (first, second)
+            if attack == "none" or (
+                not wanted and (attack == "patient" or (attack == "hidden" and frank < rigged))
+            ):
+                frank += 1
+                rows.append((first, second, rater, honest(rng, utility_N, first, second)))
+            elif wanted:
+                rigged += 1
+                rows.append((first, second, rater, float(first == target)))
+            else:
+                rows.append((first, second, rater, -1.0))
+    return np.array(rows)
+
+
+def votes_of(rows):
+    """The votes, and what was shown."""
+    first, second, rater = rows[:, :3].astype(int).T
+    said = rows[:, 3] >= 0
+    votes = Votes(first[said], second[said], rows[said, 3], judge_M=rater[said])
+    return votes, Shown(first, second, rater, said)
+
+
+def plain(rows):
+    votes, _ = votes_of(rows)
     found = fit_ratings(count_comparisons(votes.first_M, votes.second_M, votes.outcome_M), N)
     return found.score_N
 
 
-def trusted(votes):
-    return fit_trust(np.eye(N), votes, np.zeros(HONEST + RIGGING, bool))
+def trusted(rows):
+    """The fit, and who was found to pick a candidate."""
+    votes, shown = votes_of(rows)
+    chance_JN = picking(shown, RATERS, N)
+    weight_M = picked_weights(chance_JN, votes.judge_M, votes.first_M, votes.second_M)
+    fit = fit_trust(np.eye(N), replace(votes, weight_M=weight_M), np.zeros(RATERS, bool))
+    return fit, set(np.flatnonzero((chance_JN > PICKED).any(axis=1)))
 
 
-def honest_votes(rng):
-    utility_N = 0.7 * rng.standard_normal(N)
-    first_M, second_M = pairs(rng, HONEST * EACH)
-    said_M = (rng.random(len(first_M)) < sigmoid(utility_N[first_M] - utility_N[second_M])).astype(float)
-    return utility_N, Votes(first_M, second_M, said_M, judge_M=np.repeat(np.arange(HONEST), EACH))
+def default(rows, seed):
+    bandit = duel_bandit("default", np.eye(N), seed)
+    for first, second, rater, said in rows:
+        verdict = "skip" if said < 0 else ("right", "left")[int(said)]
+        bandit.tell(int(first), int(second), verdict, judge=f"rater {rater:.0f}")
+    return bandit.best()
 
 
-def rigged_votes(rng, utility_N, score_N, attack, place):
-    """What the five cast."""
-    order_N = np.argsort(-score_N)
-    leader, target = order_N[0], order_N[place - 1]
-    first_M, second_M = pairs(rng, RIGGING * RIGGED)
-    if attack == "leader":
-        flip_M = rng.random(len(first_M)) < 0.5
-        first_M, second_M = np.where(flip_M, leader, target), np.where(flip_M, target, leader)
-    else:
-        has_M = (rng.random(len(first_M)) < 0.5) | (attack == "target")
-        other_M = (target + rng.integers(1, N, size=len(first_M))) % N
-        flip_M = rng.random(len(first_M)) < 0.5
-        first_M = np.where(has_M, np.where(flip_M, target, other_M), first_M)
-        second_M = np.where(has_M, np.where(flip_M, other_M, target), second_M)
-    said_M = (rng.random(len(first_M)) < sigmoid(utility_N[first_M] - utility_N[second_M])).astype(float)
-    said_M = np.where(first_M == target, 1.0, np.where(second_M == target, 0.0, said_M))
-    return first_M, second_M, said_M
-
-
-def joined(votes, more):
-    judge_M = np.concatenate([votes.judge_M, HONEST + np.repeat(np.arange(RIGGING), RIGGED)])
-    mine = votes.first_M, votes.second_M, votes.outcome_M
-    columns = (np.concatenate(pair) for pair in zip(mine, more, strict=True))
-    return Votes(*columns, judge_M=judge_M)
-
-
-def run(seed, attacks):
-    """For each attack: whether each method keeps its winner, who was found, and who wrongly."""
+def run(seed, attacks, with_default):
+    """For each attack: whether each method keeps its winner, and who was found, rightly and wrongly."""
     rng = np.random.default_rng(seed)
-    utility_N, votes = honest_votes(rng)
-    score_N, clean = plain(votes), trusted(votes)
-    five = set(range(HONEST, HONEST + RIGGING))
-    rows = []
+    utility_N = 0.7 * rng.standard_normal(N)
+    clean = honest_rows(rng, utility_N)
+    score_N, winner = plain(clean), trusted(clean)[0].winner
+    reported = default(clean, seed) if with_default else None
+    five = set(range(HONEST, RATERS))
+    found = []
     for attack, place in attacks:
-        rigged = joined(votes, rigged_votes(rng, utility_N, score_N, attack, place))
-        found = trusted(rigged)
-        together = {rater for group in found.concerts for rater in group.raters}
-        rows.append(
-            (
-                int(np.argmax(plain(rigged))) == int(np.argmax(score_N)),
-                found.winner == clean.winner,
-                len(together & five) / RIGGING,
-                len(together - five),
-            )
-        )
-    return rows
+        rigged = np.concatenate([clean, rigged_rows(rng, utility_N, score_N, attack, place)])
+        rigged = rigged[rng.permutation(len(rigged))]
+        fit, picking_ones = trusted(rigged)
+        odd = picking_ones | {rater for group in fit.concerts for rater in group.raters}
+        kept = default(rigged, seed) == reported if with_default else np.nan
+        same = int(np.argmax(plain(rigged))) == int(np.argmax(score_N))
+        found.append((same, fit.winner == winner, kept, len(odd & five) / RIGGING, len(odd - five)))
+    return found
+
+
+def line(attack, place, row_RF):
+    """One row of the table."""
+    kept = [share(row_RF[:, column]) for column in range(3)]
+    where = "any" if place == 0 else place
+    return (
+        f"| {attack} | {where} | {' | '.join(kept)} | {row_RF[:, 3].mean():.0%} | {row_RF[:, 4].mean():.2f} |"
+    )
+
+
+def share(kept_R):
+    """A share and its standard error."""
+    known = kept_R[~np.isnan(kept_R)]
+    if not len(known):
+        return "–"
+    mean = known.mean()
+    return f"{mean:.1%} ± {100 * np.sqrt(mean * (1 - mean) / len(known)):.1f}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--default-runs", type=int, default=0, help="simulations with the default strategy")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    command = " ".join(["python", "benchmarks/rigged_votes.py", *sys.argv[1:]])
     lines = [
         "# Rigged votes",
         "",
-        f"`python benchmarks/rigged_votes.py --runs {options.runs}`",
+        f"`{command}`",
         "",
         f"{N} candidates, {HONEST} honest raters with {EACH} votes each, {RIGGING} rigging ones with",
         f"{RIGGED} each; {options.runs} simulations a row. *Kept*: the winner is the same as by the honest",
-        "votes alone, by the same method. *Found*: share of the five in a group that votes in concert.",
-        "*Wrongly*: honest raters in such a group, on average.",
+        "votes alone, by the same method, ± one standard error. *Found*: share of the five whom the report",
+        "flags for picking a candidate or voting in concert. *Wrongly*: honest raters so flagged, on",
+        "average.",
         "",
-        "| attack | target's place | kept, unweighted | kept, weighted | found | wrongly |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| attack | target's place | kept, unweighted | kept, weighted | kept, default | found | wrongly |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    attacks = [(attack, place) for attack in ATTACKS for place in PLACES]
-    table = np.array([run(seed, attacks) for seed in range(options.runs)], dtype=float).mean(axis=0)
-    for (attack, place), (kept, weighted, share, wrong) in zip(attacks, table, strict=True):
-        lines.append(f"| {attack} | {place} | {kept:.1%} | {weighted:.1%} | {share:.0%} | {wrong:.2f} |")
+    attacks = [("none", 0), *((attack, place) for attack in ATTACKS for place in PLACES)]
+    runs = [run(seed, attacks, seed < options.default_runs) for seed in range(options.runs)]
+    table_RAF = np.array(runs, dtype=float)
+    lines += [line(attack, place, table_RAF[:, k]) for k, (attack, place) in enumerate(attacks)]
     print("\n".join(lines))
     if options.write:
         options.write.write_text("\n".join(lines) + "\n", encoding="utf-8")

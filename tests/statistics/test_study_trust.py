@@ -36,6 +36,18 @@ def study(
     )
 
 
+def passed_by(judge: str, keeps: str, count: int, seed: int = 0) -> list[Vote]:
+    """Votes of somebody who is shown random pairs, votes for one candidate and passes on all others."""
+    rng = np.random.default_rng(seed)
+    votes = []
+    while sum(vote.verdict.teaches for vote in votes) < count:
+        left, right = (IDS[k] for k in rng.choice(8, 2, replace=False).tolist())
+        said = {left: Verdict.LEFT, right: Verdict.RIGHT}.get(keeps, Verdict.SKIP)
+        seq = 10_000 + len(votes)
+        votes.append(Vote(seq, f"d{seq}", f"p{seq}", "i", left, right, said, judge, ""))
+    return votes
+
+
 TASTE = np.array([2.0, 1.0, 0.5, 0.0, 0.0, -0.5, -1.0, -2.0])
 
 
@@ -115,3 +127,20 @@ def test_a_mapping_may_be_given() -> None:
     assert found.curve[0].average.value == pytest.approx(
         np.mean(list(found.curve[0].wins.values())), abs=1e-9
     )
+
+
+def test_votes_of_those_who_answer_for_one_candidate_alone_do_not_count() -> None:
+    told = study({f"rater {k}": (40, TASTE) for k in range(6)})
+    cheats = [vote for k in range(3) for vote in passed_by(f"cheat {k}", "c1", 60, k)]
+    told.votes.extend(cheats)
+    found = study_trust(told)
+    assert found.winner == "c0"
+    rows = {row.judge: row for row in found.judges}
+    for k in range(3):
+        assert rows[f"cheat {k}"].counted == 0.0
+        assert [odd.kind for odd in rows[f"cheat {k}"].odd][0] == "picks"
+        assert "c1" in rows[f"cheat {k}"].odd[0].why
+    assert not any(odd.kind == "picks" for k in range(6) for odd in rows[f"rater {k}"].odd)
+    # Without their passes nobody could tell, and they would win.
+    told.votes[:] = [vote for vote in told.votes if vote.verdict.teaches]
+    assert study_trust(told).winner == "c1"

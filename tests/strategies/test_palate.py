@@ -298,3 +298,26 @@ def test_a_pool_too_large_for_a_table() -> None:
     assert float(prob.sum()) == pytest.approx(1.0)
     assert int((prob > 0).sum()) <= 512
     assert Pool(np.ones(3, dtype=bool)).best(np.array([0.0, 2.0, 2.0])) == 1
+
+
+def test_votes_by_somebody_who_passes_on_all_but_one_candidate_change_nothing() -> None:
+    rng = np.random.default_rng(3)
+    utility = np.array([2.0, 1.0, 0.3, 0.0, -1.0, -1.5])
+    feature = rng.standard_normal((6, 4))
+
+    def told(passes: bool) -> DuelBandit:
+        bandit, draws = duel_bandit("default", feature, 0), np.random.default_rng(4)
+        for rater in [f"rater {k}" for k in range(4)] * 12 + ["cheat"] * 250:
+            i, j = (int(k) for k in draws.choice(6, 2, replace=False))
+            said = "left" if draws.random() < 1 / (1 + np.exp(utility[j] - utility[i])) else "right"
+            if rater == "cheat":
+                said = {i: "left", j: "right"}.get(3, "skip")
+            if said != "skip" or passes:
+                bandit.tell(i, j, said, judge=rater)
+        return bandit
+
+    seen, unseen = told(passes=True), told(passes=False)
+    assert unseen.best() == 3
+    assert seen.best() == 0
+    again = DuelBandit.from_json(json.loads(json.dumps(seen.to_json())))
+    assert np.allclose(again.p_best(), seen.p_best())

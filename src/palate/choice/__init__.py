@@ -46,6 +46,7 @@ from palate.choice._owa import (
     tempered_weights,
 )
 from palate.choice._people import Parameter, PeopleFit, PeopleOptions, fit_people, fit_verdicts
+from palate.choice._picking import PICKED, Shown, picked_weights, picking
 from palate.choice._propagation import (
     LogLikelihood,
     Moments,
@@ -90,6 +91,7 @@ from palate.choice._worth import Worth
 __all__ = [
     "ELO",
     "HELD_OUT",
+    "PICKED",
     "Comparisons",
     "Concert",
     "DriftFit",
@@ -115,6 +117,7 @@ __all__ = [
     "Said",
     "SegmentTest",
     "SegmentUtilities",
+    "Shown",
     "Sites",
     "SmoothOwa",
     "Terms",
@@ -163,6 +166,8 @@ __all__ = [
     "outcome",
     "owa",
     "owa_gradient",
+    "picked_weights",
+    "picking",
     "propagate",
     "rank_ratings",
     "raw_agreement",

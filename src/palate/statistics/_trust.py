@@ -6,23 +6,27 @@ from the model alone, and from the cap on one rater's influence.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from palate.choice import (
+    PICKED,
     JudgeFit,
+    Shown,
     TrustFit,
     Votes,
     decisive_raters,
     fit_trust,
     is_machine,
     outcome,
+    picked_weights,
+    picking,
 )
 from palate.errors import NotFoundError
 from palate.statistics._values import Figure, plain
 from palate.store import StudyState
-from palate.types import Array, Json, Response, Vote
+from palate.types import Array, Json, Response, Verdict, Vote
 
 __all__ = ["JudgeTrust", "Oddity", "Trust", "study_trust"]
 
@@ -40,7 +44,8 @@ class Oddity:
     """Something about a judge that its owner should look at.
 
     Args:
-        kind: ``coin``, ``one side``, ``side``, ``contrary``, ``other aim``, ``in concert`` or ``decides``.
+        kind: ``coin``, ``one side``, ``side``, ``contrary``, ``other aim``, ``picks``, ``in concert`` or
+            ``decides``.
         why: In one sentence.
     """
 
@@ -130,14 +135,23 @@ def study_trust(state: StudyState, response: Callable[[str], Response] | None = 
             f"{len(ids)} candidates and {len(names)} judges are too many: at most {MOST_CANDIDATES} and "
             f"{MOST_JUDGES} are compared",
         )
-    votes = _votes(said, names, ids)
     machine_J = np.array([is_machine(name) for name in names])
+    picking_JN = picking(_shown(state, names, ids), len(names), len(ids)) * ~machine_J[:, None]
+    votes = _votes(said, names, ids)
+    weight_M = picked_weights(picking_JN, votes.judge_M, votes.first_M, votes.second_M)
+    votes = replace(votes, weight_M=weight_M)
     length_MF = _lengths(state, said, response)
     fit = fit_trust(np.eye(len(ids)), votes, machine_J, feature_MF=length_MF)
     prior_NN, few = fit.scale**2 * np.eye(len(ids)), max(1, len(names) // 10)
     deciding = decisive_raters(fit.pull_JN, fit.precision_JNN, prior_NN, few) if len(names) > 2 else ()
     rows = [
-        _row(names, ids, fit, place, _oddities(names, ids, fit, place, deciding))
+        _row(
+            names,
+            ids,
+            fit,
+            place,
+            (*_picks(ids, picking_JN[place]), *_oddities(names, ids, fit, place, deciding)),
+        )
         for place in range(len(names))
     ]
     rows.sort(key=lambda row: -row.votes)
@@ -152,6 +166,33 @@ def _votes(said: Sequence[Vote], names: Sequence[str], ids: Sequence[str]) -> Vo
         np.array([row[vote.right_candidate] for vote in said]),
         np.array([outcome(vote.verdict) for vote in said]),
         judge_M=np.array([who[vote.judge] for vote in said]),
+    )
+
+
+def _shown(state: StudyState, names: Sequence[str], ids: Sequence[str]) -> Shown:
+    """What those who voted were shown and answered or passed on."""
+    row = {identifier: place for place, identifier in enumerate(ids)}
+    who = {name: place for place, name in enumerate(names)}
+    seen = [
+        (row[v.left_candidate], row[v.right_candidate], who[v.judge], v.verdict.teaches)
+        for v in state.votes
+        if v.verdict is not Verdict.FAILED
+        and v.judge in who
+        and v.left_candidate in row
+        and v.right_candidate in row
+    ]
+    first_K, second_K, judge_K, answered_K = np.array(seen, dtype=np.int64).reshape(-1, 4).T
+    return Shown(first_K, second_K, judge_K, answered_K.astype(np.bool_))
+
+
+def _picks(ids: Sequence[str], chance_N: Array) -> tuple[Oddity, ...]:
+    """Candidates because of which somebody answers."""
+    return tuple(
+        Oddity(
+            "picks",
+            f"passes on most duels, but not where {ids[row]} takes part; those votes count nothing",
+        )
+        for row in np.flatnonzero(chance_N > PICKED)
     )
 
 

@@ -111,7 +111,19 @@ class DuelBandit:
             np.array([t.answers[0] for t in told], dtype=np.int64),
             np.array([t.answers[1] for t in told], dtype=np.int64),
             np.array([is_machine(t.judge) for t in told], dtype=np.bool_),
+            self._passed(),
         )
+
+    def _passed(self) -> NDArray[np.object_]:
+        """For each vote that teaches, what its judge passed on since the one before."""
+        since: dict[str | None, list[Pair]] = {}
+        found: list[tuple[Pair, ...]] = []
+        for told in self._told:
+            if told.verdict.teaches:
+                found.append(tuple(since.pop(told.judge, ())))
+            elif told.verdict is Verdict.SKIP:
+                since.setdefault(told.judge, []).append((told.first, told.second))
+        return np.fromiter(found, dtype=np.object_, count=len(found))
 
     @property
     def live(self) -> list[int]:

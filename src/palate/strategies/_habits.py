@@ -29,6 +29,8 @@ from palate.choice import (
     VerdictModel,
     capped_weights,
     log_sigmoid,
+    picked_weights,
+    picking,
     repeat_votes,
 )
 from palate.strategies._protocol import History
@@ -56,12 +58,14 @@ class Habits:
     Args:
         slope_J: Consistency of each judge, > 0, relative to the study's scale.
         weight_J: What one vote of each counts for, in (0, 1]; see :func:`palate.choice.capped_weights`.
+        picking_JN: Probability that each answers because of a candidate; see :func:`palate.choice.picking`.
         tie: Davidson's nu.
         cuts: Cut points of strength, in log-odds.
     """
 
     slope_J: Array = field(default_factory=lambda: np.ones(1))
     weight_J: Array = field(default_factory=lambda: np.ones(1))
+    picking_JN: Array = field(default_factory=lambda: np.zeros((0, 0)))
     tie: float = float(np.exp(_TIE_CENTRE))
     cuts: tuple[float, float] = _CUT_CENTRES
 
@@ -74,9 +78,14 @@ class Habits:
         slope_M[history.machine_M & (history.judge_M >= len(self.slope_J))] = _NEW_MACHINE
         return slope_M
 
-    def weights(self, judge_M: NDArray[np.int64]) -> Array:
+    def weights(self, history: History) -> Array:
         """What each vote counts for; of a judge not met before, 1."""
-        return _known(self.weight_J, judge_M)
+        weight_M = _known(self.weight_J, history.judge_M)
+        judges, candidates = self.picking_JN.shape
+        met_M = (history.judge_M < judges) & (np.maximum(history.first_M, history.second_M) < candidates)
+        ends = (history.judge_M[met_M], history.first_M[met_M], history.second_M[met_M])
+        weight_M[met_M] *= picked_weights(self.picking_JN, *ends)
+        return weight_M
 
 
 def _known(value_J: Array, judge_M: NDArray[np.int64]) -> Array:
@@ -119,7 +128,7 @@ def likelihood(history: History, habits: Habits) -> LogLikelihood:
     model = VerdictModel(tie=habits.tie if ties else None, cuts=habits.cuts if strength_M.any() else None)
     # Without ties a plain vote is logistic, which needs no model; one tie makes Davidson's of all.
     chosen_K = np.flatnonzero(~bad_M if ties else strength_M > 0)
-    weight_M = habits.weights(history.judge_M)
+    weight_M = habits.weights(history)
     capped = bool((weight_M != 1.0).any())
 
     def value(site_MQ: Array) -> Array:
@@ -166,10 +175,16 @@ def improve(history: History, habits: Habits, fit: Propagated, offset: float) ->
 
 
 def capped(history: History, habits: Habits) -> Habits:
-    """The same, with nobody's votes counting for more than the cap on one rater's influence allows."""
+    """The same, with nobody's votes counting for more than the cap on one rater's influence allows.
+
+    And those that a rater casts because of a candidate count nothing.
+    """
     person_J = np.ones(int(history.judge_M.max(initial=0)) + 1, dtype=np.bool_)
     person_J[history.judge_M[history.machine_M]] = False
-    return replace(habits, weight_J=capped_weights(history.judge_M, person_J))
+    shown = history.shown
+    candidates = int(max(shown.first_K.max(initial=-1), shown.second_K.max(initial=-1))) + 1
+    picking_JN = picking(shown, len(person_J), candidates) * person_J[:, None]
+    return replace(habits, weight_J=capped_weights(history.judge_M, person_J), picking_JN=picking_JN)
 
 
 def _slopes(history: History, habits: Habits, fit: Propagated, offset: float) -> Array:

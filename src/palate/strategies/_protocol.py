@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.choice import Utilities
+from palate.choice import Shown, Utilities
 from palate.strategies._answers import Answers
 from palate.types import Array
 
@@ -29,6 +29,10 @@ Rows: TypeAlias = NDArray[np.int64]
 
 def _unsaid() -> Rows:
     return np.zeros(0, dtype=np.int64)
+
+
+def _nothing() -> NDArray[np.object_]:
+    return np.zeros(0, dtype=np.object_)
 
 
 _UNKNOWN = -1
@@ -62,6 +66,8 @@ class History:
         first_answer_M: Place of the left response among the known ones, -1 where it is not known.
         second_answer_M: Place of the right one.
         machine_M: Where the judge is a machine; nowhere when left out.
+        passed_M: The pairs that its judge passed on since its vote before this one, as tuples of pairs; none
+            when left out.
     """
 
     first_M: Rows
@@ -74,8 +80,11 @@ class History:
     first_answer_M: Rows = field(default_factory=_unsaid)
     second_answer_M: Rows = field(default_factory=_unsaid)
     machine_M: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    passed_M: NDArray[np.object_] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
+        if len(self.passed_M) == 0 and len(self):
+            object.__setattr__(self, "passed_M", np.fromiter(((),) * len(self), dtype=np.object_))
         for name in _MAY_BE_UNSAID:
             said_M = getattr(self, name)
             if len(said_M) == 0:
@@ -108,6 +117,19 @@ class History:
             np.maximum(self.first_M, self.second_M),
             np.where(turned_M, 1.0 - self.outcome_M, self.outcome_M),
         )
+
+    @property
+    def shown(self) -> Shown:
+        """Everything that was shown to those who voted, up to their last votes: answered or passed on."""
+        passed = [
+            (first, second, judge)
+            for pairs, judge in zip(self.passed_M.tolist(), self.judge_M.tolist(), strict=True)
+            for first, second in pairs
+        ]
+        passed_P3 = np.array(passed, dtype=np.int64).reshape(-1, 3)
+        answered_M3 = np.stack([self.first_M, self.second_M, self.judge_M], axis=1)
+        first_K, second_K, judge_K = np.concatenate([answered_M3, passed_P3]).T
+        return Shown(first_K, second_K, judge_K, np.arange(len(first_K)) < len(self))
 
     @property
     def pairs(self) -> list[Pair]:

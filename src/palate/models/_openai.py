@@ -117,7 +117,7 @@ class OpenAIModel:
         answer = self._read("generate", self._answer, reply.value)
         return Completion(
             text=answer.text,
-            model=answer.model or self._endpoint.model,
+            model=self._transport.clean(answer.model) or self._endpoint.model,
             finish=answer.finish,
             usage=answer.usage,
             cost=self._cost("generate", answer.usage),

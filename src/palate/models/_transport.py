@@ -148,7 +148,8 @@ class Transport:
             )
         advice = self._endpoint.advice(status)
         return _Refusal(
-            f"{self._endpoint} refused the request with status {status}{said}{advice}", _code(response)
+            f"{self._endpoint} refused the request with status {status}{said}{advice}",
+            self.clean(_code(response)),
         )
 
     def _connected(self, openai: Foreign) -> Foreign:

@@ -37,7 +37,7 @@ __all__ = [
 Told: TypeAlias = str | int | float | bool | None
 """What a field of an event holds."""
 
-_ODD = re.compile(r"[^\w .:/@+=,()\[\]-]")
+_ODD = re.compile(r"[^\w .:/@+=,(){}\[\]-]")
 _LONGEST = 160
 _PACKAGE = Path(__file__).parents[1]
 _log = logging.getLogger("palate.operations")

@@ -14,6 +14,7 @@ HEAVY = {
     "jinja2",
     "matplotlib",
     "openai",
+    "opentelemetry",
     "pandas",
     "rich",
     "scipy",

@@ -1,10 +1,11 @@
 """What happens to a study when it is opened: permission for what it runs, and what it starts with."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from palate.assembly import Parts
-from palate.config import StudyConfig, commands_of
+from palate.assembly import Parts, assemble, parts_from_python
+from palate.config import GoldTexts, StudyConfig, commands_of, diff, raters_from_python
 from palate.errors import ConfigError, ConflictError
 from palate.store import (
     EventKind,
@@ -14,12 +15,15 @@ from palate.store import (
     candidates_payload,
     gold_payload,
     inputs_payload,
+    is_postgres,
 )
 from palate.types import Input, Json, Response
 
-__all__ = ["created", "permit", "register", "settings_today"]
+__all__ = ["change_raters", "parts_of", "permit", "register"]
 
 _TRIES = 10
+
+_New: TypeAlias = tuple[EventKind | str, Mapping[str, Json]]
 
 
 def register(store: Store, state: StudyState, parts: Parts) -> None:
@@ -45,15 +49,53 @@ def register(store: Store, state: StudyState, parts: Parts) -> None:
                 raise
 
 
-def _lacking(
-    store: Store, state: StudyState, parts: Parts
-) -> list[tuple[EventKind | str, Mapping[str, Json]]]:
-    found: list[tuple[EventKind | str, Mapping[str, Json]]] = []
+def change_raters(
+    store: Store, state: StudyState, raters: Mapping[str, object], pairs: Sequence[Mapping[str, str]]
+) -> None:
+    """Write the rules for several raters of a study that was made in Python, if they are others than before.
+
+    Args:
+        store: Of the study.
+        state: Is in step with the store afterwards.
+        raters: Keys and values of ``[raters]``.
+        pairs: Entries of ``[gold] inline``.
+
+    Raises:
+        ConfigError: A value is wrong, or the study has a study file, which says all this.
+        InputError: A pair lacks a text, or has the same answer twice.
+    """
+    table, gold = raters_from_python(raters, pairs)
+    state.follow(store)
+    if "python" not in state.settings:
+        raise ConfigError("this study has a study file; write the rules for its raters there, under [raters]")
+    settings = {**state.settings, "raters": table.model_dump(mode="json")}
+    lacking = (
+        []
+        if settings == state.settings
+        else [(EventKind.CONFIG_CHANGED, _created(settings, state.guidelines))]
+    )
+    lacking += _lacking_gold(store, state, gold)
+    if lacking:
+        store.append_many(lacking, basis=state.seq)
+        state.follow(store)
+
+
+def _lacking(store: Store, state: StudyState, parts: Parts) -> list[_New]:
+    found: list[_New] = []
     if not state.settings:
-        found.append((EventKind.STUDY_CREATED, created(parts.settings, parts.guidelines)))
+        found.append((EventKind.STUDY_CREATED, _created(parts.settings, parts.guidelines)))
     inputs = [item for item in parts.inputs if item.id not in state.inputs]
     if inputs:
         found.append((EventKind.INPUTS_ADDED, inputs_payload(inputs)))
+    found += _lacking_gold(store, state, parts.gold)
+    known = {**state.candidates, **state.withdrawn}
+    own = [candidate for candidate in parts.own if candidate.id not in known]
+    if own:
+        found.append((EventKind.CANDIDATES_ADDED, candidates_payload(own)))
+    return found
+
+
+def _lacking_gold(store: Store, state: StudyState, pairs: Iterable[GoldTexts]) -> list[_New]:
     gold = [
         GoldDuel(
             pair.id,
@@ -61,16 +103,45 @@ def _lacking(
             store.put_response(f"{pair.id}-better", Response("text", pair.better)),
             store.put_response(f"{pair.id}-worse", Response("text", pair.worse)),
         )
-        for pair in parts.gold
+        for pair in pairs
         if pair.id not in state.gold
     ]
-    if gold:
-        found.append((EventKind.GOLD_ADDED, gold_payload(gold)))
-    known = {**state.candidates, **state.withdrawn}
-    own = [candidate for candidate in parts.own if candidate.id not in known]
-    if own:
-        found.append((EventKind.CANDIDATES_ADDED, candidates_payload(own)))
-    return found
+    return [(EventKind.GOLD_ADDED, gold_payload(gold))] if gold else []
+
+
+def parts_of(
+    store: Store,
+    path: str | Path,
+    config: StudyConfig | None,
+    accept_changes: Callable[[list[str]], bool] | None,
+) -> Parts:
+    """The parts of a study that exists, or that a study file begins.
+
+    Args:
+        store: Of the study.
+        path: What the study was opened by.
+        config: Its study file, if it was opened by that.
+        accept_changes: Asked when the file differs from what the study was made with.
+
+    Raises:
+        ConfigError: The file differs, and that was not accepted.
+    """
+    state = StudyState()
+    state.follow(store)
+    if config is not None:
+        changes = diff(_settings_today(state.settings), config.settings()) if state.settings else []
+        if changes and not (accept_changes and accept_changes(changes)):
+            raise ConfigError(
+                f"{path} differs from the study in {store.place}: {'; '.join(changes)}; "
+                "accept the changes (--yes), undo them, or name another [study] database"
+            )
+        if changes:
+            store.append(EventKind.CONFIG_CHANGED, _created(config.settings(), config.study.guidelines))
+        return assemble(config, store)
+    if not state.settings or "python" in state.settings:
+        return parts_from_python(store, state.settings)
+    beside = Path("study.toml") if is_postgres(path) else Path(path)
+    return assemble(StudyConfig.from_settings(state.settings, path=beside), store, reading=True)
 
 
 def permit(config: StudyConfig, allow: Callable[[str], bool] | None) -> None:
@@ -83,12 +154,12 @@ def permit(config: StudyConfig, allow: Callable[[str], bool] | None) -> None:
         )
 
 
-def created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:
+def _created(settings: Mapping[str, Json], guidelines: str) -> dict[str, Json]:
     """The payload of an event that says how the study is set up."""
     return {"config": "", "settings": dict(settings), "guidelines": guidelines}
 
 
-def settings_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _settings_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Stored settings with the tables that did not exist when they were written, at their defaults."""
     try:
         return StudyConfig.from_settings(settings).settings()

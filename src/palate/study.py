@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palate.ahead import Ahead
-from palate.assembly import Parts, assemble, parts_from_python
-from palate.config import StudyConfig, check_data, diff, read_config
+from palate.assembly import Parts, parts_from_python
+from palate.config import check_data, read_config
 from palate.engine import LocalEngine
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
+from palate.features import candidate_features
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
 from palate.leading import FOLLOW_SECONDS, Lead
 from palate.learner import Learner, Learnt, by_context, seed_of
 from palate.models import Spent
-from palate.opening import created, permit, register, settings_today
+from palate.opening import change_raters, parts_of, permit, register
 from palate.operations import judged
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
@@ -52,7 +53,6 @@ from palate.types import (
     Best,
     Candidate,
     Duel,
-    Encodes,
     Input,
     Json,
     Judge,
@@ -64,7 +64,6 @@ from palate.types import (
     Verdict,
     digest,
 )
-from palate.wording import beside_embedding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,26 +140,7 @@ class Study:
             store = open_store(path, create=False, exclusive=exclusive)
             config = None
         try:
-            state = StudyState()
-            state.follow(store)
-            if config is not None:
-                changes = diff(settings_today(state.settings), config.settings()) if state.settings else []
-                if changes and not (accept_changes and accept_changes(changes)):
-                    raise ConfigError(
-                        f"{path} differs from the study in {store.place}: {'; '.join(changes)}; "
-                        "accept the changes (--yes), undo them, or name another [study] database"
-                    )
-                if changes:
-                    store.append(
-                        EventKind.CONFIG_CHANGED, created(config.settings(), config.study.guidelines)
-                    )
-            elif state.settings and "python" not in state.settings:
-                beside = Path("study.toml") if is_postgres(path) else Path(path)
-                config = StudyConfig.from_settings(state.settings, path=beside)
-            if config is None:
-                parts = parts_from_python(store, state.settings)
-            else:
-                parts = assemble(config, store, reading=not written)
+            parts = parts_of(store, path, config, accept_changes)
             return cls(store, parts._replace(repeatable=repeatable))._registered()
         except BaseException:
             store.close()
@@ -226,6 +206,60 @@ class Study:
         except BaseException:
             store.close()
             raise
+
+    def set_raters(
+        self,
+        *,
+        overlap: int | str = 1,
+        most: int | None = None,
+        lease: int = 900,
+        gold: float = 0.05,
+        repeats: float = 0.05,
+        groups: Sequence[str] = (),
+        gold_pairs: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        """Let several people vote on a study that was made in Python; call it before the first question.
+
+        The words are those of ``[raters]`` and ``[gold]`` in a study file. Saying the same again changes
+        nothing; other rules hold for questions that are opened from then on.
+
+        Args:
+            overlap: How many raters vote on each pair, 1 to 50, or ``"until decided"``.
+            most: Most raters on one pair where the overlap is ``"until decided"``; 5 when left out.
+            lease: Seconds after which a pair that was shown and not voted on may go to somebody else.
+            gold: Share of duels with a known answer, 0 to 0.5, planted from ``gold_pairs``.
+            repeats: Share of a rater's own earlier duels, shown again with the sides exchanged, 0 to 0.5.
+            groups: Of raters, each with pairs of its own; ``""`` stands for pairs that everybody sees.
+            gold_pairs: Pairs of answers of which one is known to be better, each with the texts ``input``,
+                ``better`` and ``worse``.
+
+        Raises:
+            ConfigError: A value is wrong, or the study has a study file, which says all this.
+            InputError: A pair lacks a text, or has the same answer twice.
+
+        Example:
+            >>> import tempfile, palate
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> study = palate.Study.create(
+            ...     target=lambda prompt, text: f"{prompt} {text}", inputs=["one", "two"],
+            ...     candidates=["Say:", "Please say:"], path=f"{folder.name}/study.db",
+            ... )
+            >>> study.set_raters(overlap=2, gold=0, repeats=0)
+            >>> first, second = study.ask("anna"), study.ask("ben")
+            >>> first.pairing_id == second.pairing_id
+            True
+            >>> study.close(); folder.cleanup()
+        """
+        rules = {
+            "overlap": overlap,
+            "lease": lease,
+            "gold": gold,
+            "repeats": repeats,
+            "groups": tuple(groups),
+        }
+        if most is not None:
+            rules["most"] = most
+        change_raters(self.store, self.state, rules, gold_pairs)
 
     # -- propose ---------------------------------------------------------------------------------
 
@@ -454,17 +488,7 @@ class Study:
         everybody = (*self.state.candidates.values(), *self.state.withdrawn.values())
         new = [c for c in everybody if c.id not in self._features]
         if new:
-            texts = [self.parts.features_text(candidate) for candidate in new]
-            embedding_ND = self._engine.run(self.parts.embedder.embed(texts))
-            feature_ND = np.hstack([beside_embedding(embedding_ND, texts), self._own_features(new)])
-            self._features.update(zip((c.id for c in new), feature_ND, strict=True))
-
-    def _own_features(self, candidates: Sequence[Candidate]) -> Array:
-        """What the target itself says of candidates, beside their text; ``(N, 0)`` for most targets."""
-        target = self.parts.target
-        if not isinstance(target, Encodes):
-            return np.zeros((len(candidates), 0))
-        return np.stack([target.features(candidate) for candidate in candidates])
+            self._features.update(self._engine.run(candidate_features(self.parts, new)))
 
     def _collect(self, *, block: bool) -> None:
         """Take finished questions off the list; a failure that is ours to report is raised here."""

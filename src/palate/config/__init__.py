@@ -3,6 +3,7 @@
 from palate.config._check import check_data, commands_of
 from palate.config._data import GoldTexts, columns_of, load_examples, load_gold, load_inputs, load_prompts
 from palate.config._diff import diff
+from palate.config._raters import raters_from_python
 from palate.config._read import parse_config, read_config
 from palate.config._rows import read_rows
 from palate.config._schema import json_schema
@@ -47,6 +48,7 @@ __all__ = [
     "load_inputs",
     "load_prompts",
     "parse_config",
+    "raters_from_python",
     "read_config",
     "read_rows",
 ]

@@ -14,6 +14,7 @@ from palate.config._tables import (
     InputsTable,
     ModelTable,
     ProposersTable,
+    RatersTable,
     StudyConfig,
 )
 from palate.errors import ConfigError, NotFoundError, PalateError, nearest
@@ -31,7 +32,7 @@ from palate.types import (
     Target,
 )
 
-__all__ = ["check", "check_data", "commands_of"]
+__all__ = ["check", "check_data", "check_raters", "commands_of"]
 
 # What Palate hands to makers itself; a study file cannot set these.
 _SUPPLIED = frozenset(
@@ -65,7 +66,7 @@ def check(config: StudyConfig) -> None:
     _check_proposers(config, config.proposers, "proposers")
     _check_growth(config)
     _check_judges(config)
-    _check_raters(config)
+    check_raters(config.raters, config.gold)
 
 
 def check_data(config: StudyConfig) -> None:
@@ -125,12 +126,16 @@ def commands_of(config: StudyConfig) -> str:
     return "; ".join(part.runs for part in found if isinstance(part, Runs) and part.runs)
 
 
-def _check_raters(config: StudyConfig) -> None:
-    if config.gold is not None:
-        _one_source("gold", config.gold)
-        if config.raters is None:
+def check_raters(raters: RatersTable | None, gold: GoldTable | None) -> None:
+    """Check what the keys of ``[raters]`` and ``[gold]`` say together.
+
+    Raises:
+        ConfigError: Naming the table and the keys.
+    """
+    if gold is not None:
+        _one_source("gold", gold)
+        if raters is None:
             raise ConfigError("[gold] is planted among the duels of several raters; add the table [raters]")
-    raters = config.raters
     if raters is None:
         return
     if "most" in raters.model_fields_set and raters.overlap != UNTIL_DECIDED:

@@ -11,7 +11,15 @@ from palate.config._tables import ExamplesTable, GoldTable, InputsTable, StudyCo
 from palate.errors import InputError
 from palate.types import Example, Input, digest
 
-__all__ = ["GoldTexts", "columns_of", "load_examples", "load_gold", "load_inputs", "load_prompts"]
+__all__ = [
+    "GoldTexts",
+    "columns_of",
+    "load_examples",
+    "load_gold",
+    "load_inputs",
+    "load_prompts",
+    "read_gold",
+]
 
 
 class GoldTexts(NamedTuple):
@@ -80,10 +88,14 @@ def load_gold(config: StudyConfig) -> list[GoldTexts]:
     Raises:
         InputError: The source cannot be read, lacks a column, or a row has no text or the same answer twice.
     """
-    table = config.gold
+    return read_gold(config.gold, config.folder)
+
+
+def read_gold(table: GoldTable | None, folder: Path) -> list[GoldTexts]:
+    """Load the duels of a table; relative paths start at the folder. Raises as :func:`load_gold` does."""
     if table is None:
         return []
-    rows = _rows("gold", table, config.folder)
+    rows = _rows("gold", table, folder)
     names = [
         choose_column(rows, name, key=f"[gold] {name}", usual=()) for name in ("input", "better", "worse")
     ]

@@ -13,7 +13,7 @@ from palate.config._file import MAX_STUDY_BYTES, read_text
 from palate.config._tables import StudyConfig
 from palate.errors import ConfigError
 
-__all__ = ["parse_config", "read_config"]
+__all__ = ["first_problem", "parse_config", "read_config"]
 
 
 def read_config(path: str | Path) -> StudyConfig:
@@ -65,12 +65,19 @@ def _tables(source: str, file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _one_line(errors: list[ErrorDetails], source: str, file: Path) -> str:
-    # A misspelt name also makes the right one missing: the misspelling is the cause, so it goes first.
-    ordered = sorted(errors, key=lambda error: error["type"] != "extra_forbidden")
-    lines = list(dict.fromkeys(explain(error) for error in ordered))
-    number = line_of(source, ordered[0]["loc"])
-    at = f"{file}:{number}" if number else str(file)
+def first_problem(errors: list[ErrorDetails]) -> str:
+    """The first of some problems in words, and how many more there are."""
+    lines = list(dict.fromkeys(explain(error) for error in _causes_first(errors)))
     more = len(lines) - 1
-    others = f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else ""
-    return f"{at}: {lines[0]}{others}"
+    return lines[0] + (f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else "")
+
+
+def _one_line(errors: list[ErrorDetails], source: str, file: Path) -> str:
+    number = line_of(source, _causes_first(errors)[0]["loc"])
+    at = f"{file}:{number}" if number else str(file)
+    return f"{at}: {first_problem(errors)}"
+
+
+def _causes_first(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """A misspelt name also makes the right one missing: the misspelling is the cause, so it goes first."""
+    return sorted(errors, key=lambda error: error["type"] != "extra_forbidden")

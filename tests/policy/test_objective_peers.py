@@ -12,6 +12,7 @@ from torch import Tensor
 
 from palate.policy.objectives import (
     Completions,
+    Kto,
     RewardAware,
     advantages,
     cdpo,
@@ -225,6 +226,13 @@ def test_kto(seed: int, reference_point: float) -> None:
         unwanted_weight=0.8,
     )
     assert_same(ours.mean, theirs, batch)
+    # the same as one value, which takes the other answers' log-probabilities as a second completion
+    beside = Completions(
+        torch.stack([batch.token_BS.sum(dim=1), other + reference_point], dim=1),
+        torch.stack([batch.reference_B, other], dim=1),
+        reward_GK=wanted.float()[:, None].expand(-1, 2),
+    )
+    assert Kto(0.3, 1.2, 0.8)(beside).mean.item() == pytest.approx(theirs.item(), rel=PEER)
 
 
 def test_leave_one_out_is_the_formula_that_trl_writes_out() -> None:

@@ -6,11 +6,11 @@ Importing this loads torch. Nothing here knows of models, tokens or trainers.
 from palate.policy.objectives._advantages import Baseline, advantages, policy_gradient
 from palate.policy.objectives._completions import Completions, pairs
 from palate.policy.objectives._family import ImplicitReward, RewardAware, Target
-from palate.policy.objectives._kto import kto, kto_reference_point
+from palate.policy.objectives._kto import Kto, kto, kto_reference_point, kto_weights
 from palate.policy.objectives._loss import Loss
 from palate.policy.objectives._match import DISTANCES, Distance, group_distance, log_target, pair_distance
 from palate.policy.objectives._nll import Average, nll
-from palate.policy.objectives._orpo import odds_ratio, orpo
+from palate.policy.objectives._orpo import Orpo, odds_ratio, orpo
 from palate.policy.objectives._presets import (
     PRESETS,
     agreement_aware,
@@ -40,7 +40,9 @@ __all__ = [
     "Completions",
     "Distance",
     "ImplicitReward",
+    "Kto",
     "Loss",
+    "Orpo",
     "RewardAware",
     "Target",
     "advantages",
@@ -56,6 +58,7 @@ __all__ = [
     "ipo_sum",
     "kto",
     "kto_reference_point",
+    "kto_weights",
     "log_target",
     "nll",
     "odds_ratio",

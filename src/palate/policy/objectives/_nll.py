@@ -15,7 +15,7 @@ from palate.policy._torch import Tensor, torch
 from palate.policy.objectives._completions import Completions
 from palate.policy.objectives._loss import Loss
 
-__all__ = ["Average", "nll"]
+__all__ = ["Average", "check_average", "nll"]
 
 Average: TypeAlias = Literal["sum", "mean", "tokens"]
 """What a negative log-likelihood is averaged over; see the head of the module."""
@@ -42,8 +42,7 @@ def nll(completions: Completions, which_G: Tensor | int = 0, *, average: Average
         >>> [nll(four, average=kind).mean.item() for kind in ("sum", "mean", "tokens")]
         [5.0, 3.0, 2.5]
     """
-    if average not in get_args(Average):
-        raise ConfigError(f"average must be one of {', '.join(get_args(Average))}, not {average!r}")
+    check_average(average)
     if isinstance(which_G, int):
         which_G = torch.full_like(completions.policy_GK[:, 0], which_G, dtype=torch.long)
     counted_G = _pick(completions.mask_GK, which_G)
@@ -54,6 +53,16 @@ def nll(completions: Completions, which_G: Tensor | int = 0, *, average: Average
         token_G = _pick(completions.length_GK, which_G) * counted_G
         each_G = each_G * counted_G.sum() / token_G.sum().clamp(min=1)
     return Loss(torch.where(counted_G, each_G, 0.0), counted_G)
+
+
+def check_average(average: str) -> None:
+    """Refuse what is no average.
+
+    Raises:
+        ConfigError: The name is unknown.
+    """
+    if average not in get_args(Average):
+        raise ConfigError(f"average must be one of {', '.join(get_args(Average))}, not {average!r}")
 
 
 def _pick(value_GK: Tensor, which_G: Tensor) -> Tensor:

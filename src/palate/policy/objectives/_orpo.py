@@ -10,14 +10,47 @@ tokens of the batch; here it is the answer's, and :func:`palate.policy.objective
 """
 
 import math
+from dataclasses import dataclass
 
 from palate.errors import ConfigError, InputError
 from palate.policy._torch import Tensor, torch
 from palate.policy.objectives._completions import Completions
 from palate.policy.objectives._loss import Loss
-from palate.policy.objectives._nll import Average, nll
+from palate.policy.objectives._nll import Average, check_average, nll
 
-__all__ = ["odds_ratio", "orpo"]
+__all__ = ["Orpo", "odds_ratio", "orpo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Orpo:
+    """The likelihood of the chosen answer and, weighted, the odds ratio; :func:`orpo` as a value.
+
+    Attributes:
+        weight: Of the odds ratio, ≥ 0; the paper's lambda, TRL's ``beta``.
+        average: What the likelihood is averaged over.
+
+    Raises:
+        ConfigError: ``weight`` is out of its range, or ``average`` is unknown.
+    """
+
+    weight: float = 0.1
+    average: Average = "mean"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ConfigError(f"weight must be 0 or more and finite, not {self.weight!r}; 0.1 is usual")
+        check_average(self.average)
+
+    def __call__(self, completions: Completions) -> Loss:
+        """Losses of G pairs, the chosen completion first.
+
+        Raises:
+            InputError: The groups are not pairs, or there are no lengths.
+        """
+        ratio = odds_ratio(completions)
+        likelihood = nll(completions, average=self.average)
+        counted_G = ratio.counted_G
+        return Loss(torch.where(counted_G, likelihood.each_G, 0.0), counted_G).plus(ratio, self.weight)
 
 
 def odds_ratio(completions: Completions) -> Loss:
@@ -53,12 +86,7 @@ def orpo(completions: Completions, *, weight: float = 0.1, average: Average = "m
         ConfigError: ``weight`` is out of its range.
         InputError: The groups are not pairs, or there are no lengths.
     """
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ConfigError(f"weight must be 0 or more and finite, not {weight!r}; 0.1 is usual")
-    ratio = odds_ratio(completions)
-    likelihood = nll(completions, average=average)
-    counted_G = ratio.counted_G
-    return Loss(torch.where(counted_G, likelihood.each_G, 0.0), counted_G).plus(ratio, weight)
+    return Orpo(weight, average)(completions)
 
 
 def _log_odds(mean: Tensor) -> Tensor:

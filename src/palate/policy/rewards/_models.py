@@ -30,7 +30,7 @@ from palate.extras import Foreign, require
 from palate.policy._torch import torch
 from palate.policy.data import Prompt, TemplateKind, TextGroup, encode_texts, plain_prompt
 from palate.policy.rewards._ngrams import NgramReward, load_ngrams
-from palate.policy.trainer import Group, Network, Speed, damage, make_batch, refuse_pickles
+from palate.policy.trainer import Group, Network, Speed, damage, make_batch, own_device, refuse_pickles
 from palate.types import Array, Message
 
 __all__ = [
@@ -141,7 +141,7 @@ class ScalarModel:
             if self._decoder is None:
                 return _numbers(self._model(input_ids=ids_BT, attention_mask=mask_BT).logits[:, 0])
             hidden_BTD = self._decoder(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
-            last_BD = hidden_BTD[torch.arange(len(rows)), mask_BT.sum(dim=1) - 1]
+            last_BD = hidden_BTD[torch.arange(len(rows), device=device), mask_BT.sum(dim=1) - 1]
             return _numbers(self._model.score(last_BD)[:, 0])
 
 
@@ -267,8 +267,7 @@ def load_reward(folder: str | Path, *, device: str = "auto") -> "ScalarModel | P
         raise InputError(f"{place} is damaged: {wrong}; copy it again, or train again")
     written = _read_record(place)
     transformers = require("transformers", "train", "A reward model")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    where = own_device() if device == "auto" else torch.device(device)
     pairwise = written.kind == "pairwise"
     kind = transformers.AutoModelForCausalLM if pairwise else transformers.AutoModelForSequenceClassification
     try:
@@ -288,7 +287,7 @@ def load_reward(folder: str | Path, *, device: str = "auto") -> "ScalarModel | P
             f"{model.config.num_labels} outputs and lacks {sorted(told['missing_keys'])[:3]}"
         )
     made = PairwiseReward if pairwise else ScalarModel
-    return made(model.to(device), tokenizer, written, f"reward:{place.name}")
+    return made(model.to(where), tokenizer, written, f"reward:{place.name}")
 
 
 def _read_record(place: Path) -> Written:

@@ -73,7 +73,7 @@ class Stream(Run):
         """
         if not groups:
             raise InputError("there is nothing to learn from")
-        context = min(self.options.max_length or 2**31, self.network.context or 2**31)
+        context = self.network.longest(self.options.max_length)
         self._waiting = list(keep_usable(groups, context).groups)
         told: list[dict[str, float]] = []
         while self._waiting:

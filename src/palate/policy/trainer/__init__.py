@@ -14,19 +14,22 @@ Importing this loads torch; transformers and PEFT are loaded on use.
 """
 
 from palate.policy.trainer._checkpoint import MARKER, damage, newest_checkpoint, refuse_pickles, write_folder
-from palate.policy.trainer._groups import Group, Kept, encode_group, keep_usable
+from palate.policy.trainer._groups import Group, Kept, beside_others, encode_group, keep_usable
 from palate.policy.trainer._layout import Batch, Layout, make_batch
 from palate.policy.trainer._load import load_policy
 from palate.policy.trainer._network import Head, Network, States, adapt
 from palate.policy.trainer._options import Lora, Speed, TrainOptions, Watch
+from palate.policy.trainer._processes import Processes, join, leave, own_device
 from palate.policy.trainer._reference import Reference
 from palate.policy.trainer._run import Objective, Progress, Run, Task
-from palate.policy.trainer._scorers import LogProbabilities, Scored, Scorer
+from palate.policy.trainer._scorers import Arranging, BesideOthers, LogProbabilities, Scored, Scorer
 from palate.policy.trainer._train import Trained, train
 
 __all__ = [
     "MARKER",
+    "Arranging",
     "Batch",
+    "BesideOthers",
     "Group",
     "Head",
     "Kept",
@@ -35,6 +38,7 @@ __all__ = [
     "Lora",
     "Network",
     "Objective",
+    "Processes",
     "Progress",
     "Reference",
     "Run",
@@ -47,12 +51,16 @@ __all__ = [
     "Trained",
     "Watch",
     "adapt",
+    "beside_others",
     "damage",
     "encode_group",
+    "join",
     "keep_usable",
+    "leave",
     "load_policy",
     "make_batch",
     "newest_checkpoint",
+    "own_device",
     "refuse_pickles",
     "train",
     "write_folder",

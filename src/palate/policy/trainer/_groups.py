@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from palate.errors import ConfigError, InputError
 from palate.extras import Foreign
 
-__all__ = ["Group", "Kept", "digest", "encode_group", "keep_usable"]
+__all__ = ["Group", "Kept", "beside_others", "digest", "encode_group", "keep_usable"]
 
 _NOTHING: Mapping[str, tuple[float, ...]] = MappingProxyType({})
 
@@ -175,6 +175,38 @@ def keep_usable(groups: Sequence[Group], context: int) -> Kept:
         if len(shapes) > 1:
             raise InputError(f"some groups have {what} that others lack: {sorted(shapes)}; give all the same")
     return Kept(tuple(kept), MappingProxyType(dict(skipped)))
+
+
+def beside_others(groups: Sequence[Group], context: int) -> list[Group]:
+    """Give every group of one completion the completion of another prompt of the batch as a second one.
+
+    It is that of the next group, going round, whose prompt is another one and whose completion is another
+    one and fits behind this prompt; where there is none, the group stays alone. Columns are those of the
+    group itself.
+
+    Args:
+        groups: Of one batch, with one completion each.
+        context: Most tokens of prompt and completion.
+
+    Example:
+        >>> one, two = Group((3,), ((5,),)), Group((4,), ((6, 7),))
+        >>> [group.completions for group in beside_others([one, two], context=8)]
+        [((5,), (6, 7)), ((6, 7), (5,))]
+    """
+    arranged: list[Group] = []
+    for place, group in enumerate(groups):
+        following = (*groups[place + 1 :], *groups[:place])
+        other = next((one.completions[0] for one in following if _stranger(group, one, context)), None)
+        if other is not None:
+            columns = {name: (values[0], values[0]) for name, values in group.columns.items()}
+            group = Group(group.prompt, (group.completions[0], other), columns, group.key)
+        arranged.append(replace(group, reference=None))
+    return arranged
+
+
+def _stranger(group: Group, other: Group, context: int) -> bool:
+    fits = len(group.prompt) + len(other.completions[0]) <= context
+    return fits and other.prompt != group.prompt and other.completions[0] != group.completions[0]
 
 
 def _usable(group: Group, context: int, skipped: Counter[str]) -> Group | None:

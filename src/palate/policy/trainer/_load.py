@@ -9,6 +9,7 @@ from palate.extras import Foreign, require
 from palate.policy._torch import torch
 from palate.policy.trainer._checkpoint import damage, read_json, refuse_pickles
 from palate.policy.trainer._network import fingerprint
+from palate.policy.trainer._processes import own_device
 
 __all__ = ["Policy", "load_policy"]
 
@@ -26,7 +27,7 @@ def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto")
     Args:
         folder: Of a model in transformers' form, or of an adapter in PEFT's.
         base: Folder of the model below an adapter; needed for one.
-        device: ``auto`` takes the accelerator where there is one.
+        device: ``auto`` takes the accelerator where there is one; of several processes each its own.
 
     Returns:
         The model in 32 bits, with its adapter where ``folder`` is one, and the tokeniser.
@@ -47,8 +48,7 @@ def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto")
     below = base if adapter and base is not None else folder
     if below is not folder:
         refuse_pickles(below)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = own_device() if device == "auto" else torch.device(device)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(below)
         model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -58,7 +58,7 @@ def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto")
         raise ModelError(f"{below} does not hold a causal language model: {error}") from error
     if adapter:
         model = _with_adapter(model, folder, below)
-    return Policy(model.to(device).eval(), tokenizer)
+    return Policy(model.to(place).eval(), tokenizer)
 
 
 def _with_adapter(model: Foreign, folder: Path, base: Path) -> Foreign:

@@ -1,16 +1,29 @@
 """Numbers of a batch to write down: sums and counts, which add up over the batches of an update."""
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from palate.policy._torch import Tensor, torch
 from palate.policy.objectives import Completions, Loss, RewardAware
 from palate.policy.trainer._scorers import Scored
 
-__all__ = ["Sums", "add_up", "measure"]
+__all__ = ["Measured", "Numbers", "Sums", "add_up", "measure", "plain"]
 
 Sums: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]
 """Sum and count by name."""
+
+Numbers: TypeAlias = Mapping[str, Sequence[float]]
+"""The same away from the device."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An objective that says itself what a batch shows: its groups are not what they are for others."""
+
+    def numbers(self, completions: Completions) -> Sums:
+        """Sums and counts of a batch."""
+        ...
 
 
 def measure(objective: object, completions: Completions, loss: Loss, scored: Scored) -> Sums:
@@ -18,7 +31,8 @@ def measure(objective: object, completions: Completions, loss: Loss, scored: Sco
 
     Args:
         objective: A :class:`RewardAware` says what its implicit reward is; for others it is the log-ratio to
-            the reference, or the score itself where there is none.
+            the reference, or the score itself where there is none. One that is :class:`Measured` replaces
+            all but the loss by what it says itself.
         completions: What the objective read.
         loss: What it returned.
         scored: What the scorer returned.
@@ -28,6 +42,9 @@ def measure(objective: object, completions: Completions, loss: Loss, scored: Sco
     one = torch.ones((), device=policy_GK.device)
     found = {"loss": (loss.total.detach(), loss.count.to(loss.total.dtype))}
     found |= {name: (value.detach(), one) for name, value in scored.metrics.items()}
+    if isinstance(objective, Measured):
+        with torch.no_grad():
+            return found | dict(objective.numbers(completions))
     columns = {"score": policy_GK}
     if completions.length_GK is not None:
         columns["length"] = completions.length_GK.to(policy_GK.dtype)
@@ -51,18 +68,24 @@ def measure(objective: object, completions: Completions, loss: Loss, scored: Sco
     return found
 
 
-def add_up(parts: Iterable[Sums]) -> dict[str, float]:
-    """Means over all batches, in one transfer from the device; NaN where nothing was counted."""
-    total: dict[str, Tensor] = {}
+def plain(parts: Sequence[Sums]) -> list[Numbers]:
+    """Sums and counts of some batches as plain numbers, in one transfer from the device."""
+    pairs = [
+        torch.stack([value.double(), count.double()]) for part in parts for value, count in part.values()
+    ]
+    table = iter(torch.stack(pairs).tolist() if pairs else [])
+    return [{name: next(table) for name in part} for part in parts]
+
+
+def add_up(parts: Iterable[Numbers]) -> dict[str, float]:
+    """Means over all batches; NaN where nothing was counted."""
+    total: dict[str, list[float]] = {}
     for part in parts:
         for name, (value, count) in part.items():
-            pair = torch.stack([value.double(), count.double()])
-            total[name] = total[name] + pair if name in total else pair
-    if not total:
-        return {}
-    table = torch.stack(list(total.values())).cpu()
-    means = (table[:, 0] / table[:, 1]).tolist()
-    return dict(zip(total, means, strict=True))
+            before = total.setdefault(name, [0.0, 0.0])
+            before[0] += value
+            before[1] += count
+    return {name: value / count if count else math.nan for name, (value, count) in total.items()}
 
 
 def _sum(value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

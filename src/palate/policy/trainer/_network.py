@@ -18,8 +18,11 @@ from palate.policy._torch import Tensor, in_full, torch
 from palate.policy.trainer._attention import SpanMasks, attends_in_spans, span_attention
 from palate.policy.trainer._layout import Batch, Layout
 from palate.policy.trainer._options import Lora, Speed
+from palate.policy.trainer._seed import seeded
 
 __all__ = ["Head", "Network", "States", "adapt", "fingerprint"]
+
+_LARGEST = 2**31
 
 
 class Head(NamedTuple):
@@ -140,6 +143,10 @@ class Network:
         """Most tokens of a row; ``None`` where the model names no limit."""
         return getattr(self.decoder.config, "max_position_embeddings", None)
 
+    def longest(self, most: int | None = None) -> int:
+        """Most tokens of prompt and completion, where a training allows ``most``."""
+        return min(most or _LARGEST, self.context or _LARGEST)
+
     @contextmanager
     def computing(self) -> Generator[None]:
         """Attention and number format for everything inside, backward passes too."""
@@ -246,9 +253,8 @@ def adapt(model: Foreign, lora: Lora | None, dtype: str, seed: int) -> Foreign:
             target_modules=lora.targets[0] if lora.targets == ("all-linear",) else list(lora.targets),
             task_type="CAUSAL_LM",
         )
-        with torch.random.fork_rng(), warnings.catch_warnings():
+        with seeded(seed, model.device), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by an old name
-            torch.manual_seed(seed)
             try:
                 model = peft.get_peft_model(model.to(frozen), settings)
             except ValueError as error:

@@ -75,5 +75,6 @@ def restore_optimiser(
                 f"the checkpoint has the optimiser's state of {name!r}, which is not trained here"
             )
         weight = weights[name]
-        device = weight.device if value.dim() else value.device
-        optimiser.state[weight][part] = value.to(device)
+        # The fused optimiser counts its steps where the weights are, the plain one on the processor.
+        near = value.dim() > 0 or optimiser.defaults["fused"]
+        optimiser.state[weight][part] = value.to(weight.device if near else "cpu")

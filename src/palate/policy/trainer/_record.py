@@ -9,6 +9,7 @@ from typing import Any
 from palate.errors import ConfigError
 from palate.extras import Foreign, require
 from palate.policy.trainer._checkpoint import read_json
+from palate.policy.trainer._processes import Processes
 
 __all__ = ["METRICS", "Metrics", "hold_to"]
 
@@ -24,6 +25,7 @@ class Metrics:
         folder: Of the run.
         step: The update that the run goes on from.
         tensorboard: Whether to write for TensorBoard as well.
+        processes: Of which the first alone writes.
 
     Attributes:
         last: The line of ``step``, or of the newest before it.
@@ -32,13 +34,20 @@ class Metrics:
         MissingExtraError: TensorBoard is wanted and not installed.
     """
 
-    def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
+    def __init__(
+        self, folder: Path, step: int, *, tensorboard: bool, processes: Processes | None = None
+    ) -> None:
+        processes = processes or Processes()
         self._file = folder / METRICS
+        self._writes = processes.first
         lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.last: dict[str, float] = json.loads(kept[-1]) if kept else {}
         self._writer: Foreign = None
+        processes.wait()  # until all have read what the first is about to shorten
+        if not self._writes:
+            return
+        self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         if tensorboard:
             require("tensorboard", "tensorboard", "writing for TensorBoard")
             writer = require("torch.utils.tensorboard", "tensorboard", "writing for TensorBoard")
@@ -46,6 +55,8 @@ class Metrics:
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Append the numbers of an update; NaN and infinity become null."""
+        if not self._writes:
+            return
         plain = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         with self._file.open("a", encoding="utf-8") as sink:
             sink.write(json.dumps({"step": step, **plain}) + "\n")
@@ -67,12 +78,13 @@ def _step_of(line: str) -> float:
         return math.inf  # the line that a kill cut in two
 
 
-def hold_to(folder: Path, run: Mapping[str, Any]) -> None:
+def hold_to(folder: Path, run: Mapping[str, Any], *, write: bool = True) -> None:
     """Write down what a run is of, or check that it is the one that the folder began with.
 
     Args:
         folder: Of the run.
         run: Options, objective, data and model as plain values.
+        write: Whether this process is the one that writes.
 
     Raises:
         ConfigError: The folder began with something else; the text names it.
@@ -80,6 +92,8 @@ def hold_to(folder: Path, run: Mapping[str, Any]) -> None:
     file = folder / _RUN
     told: dict[str, Any] = json.loads(json.dumps(run))
     if not file.is_file():
+        if not write:
+            return
         part = file.with_name(f".part-{file.name}")
         part.write_text(json.dumps(told, indent=1), encoding="utf-8")
         part.replace(file)

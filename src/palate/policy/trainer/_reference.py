@@ -18,6 +18,7 @@ from palate.policy._torch import Tensor, torch
 from palate.policy.trainer._groups import Group
 from palate.policy.trainer._layout import Batch, Layout, make_batch
 from palate.policy.trainer._network import Head, Network, fingerprint
+from palate.policy.trainer._processes import Processes
 from palate.policy.updates import ReferenceKey, ReferenceScores
 
 __all__ = ["Reference", "References", "choose_reference", "fill_references"]
@@ -116,13 +117,17 @@ def choose_reference(
         wanted: Whether log-probabilities are wanted, and whether hidden states in every batch.
 
     Raises:
-        ConfigError: The base was asked for, and there is no adapter.
+        ConfigError: The base was asked for, and there is no adapter; or the model is on another device.
     """
     scores, states = wanted
     cached = scores and network.speed.cached_reference
     every = states or (scores and not cached)
     if isinstance(choice, torch.nn.Module):
         other: Foreign = choice
+        if other.device != network.device:
+            raise ConfigError(
+                f"the reference is on {other.device} and the policy on {network.device}; put both on one"
+            )
         still = Reference(Network(other.requires_grad_(False), network.dtype, network.speed))
         name = fingerprint(other, adapter=True)
     elif choice not in ("start", "base"):
@@ -151,6 +156,7 @@ def fill_references(
     *,
     batch: int,
     tell: Callable[[int, int], None],
+    processes: Processes | None = None,
 ) -> list[Group]:
     """Give every group its reference's log-probabilities, from the folder or computed now.
 
@@ -163,7 +169,9 @@ def fill_references(
         folder: Where they are kept.
         batch: Groups a batch.
         tell: Called with batches done and batches in all.
+        processes: Which of how many this is; the batches are dealt out in turn.
     """
+    processes = processes or Processes()
     if all(group.reference is not None for group in groups):
         return list(groups)
     file = folder / f"reference-{key.digest}.safetensors"
@@ -171,17 +179,30 @@ def fill_references(
     order = sorted(groups, key=lambda group: -len(group.prompt) - sum(map(len, group.completions)))
     parts = [order[start : start + batch] for start in range(0, len(order), batch)]
     unsaved = 0
-    for number, part in enumerate(parts, start=1):
-        names = [name for group in part for name in group.ids()]
-        if scores.missing(names):
-            packed = make_batch(part, reference.network.speed, reference.network.device)
-            logp_GK = reference.log_probs(packed)
-            scores = scores.plus(names, logp_GK[packed.valid_GK])
-            unsaved += 1
-        if unsaved and (unsaved % _KEEP_EVERY == 0 or number == len(parts)):
+    for number in range(0, len(parts), processes.count):
+        own = parts[number + processes.rank] if number + processes.rank < len(parts) else []
+        for names, values in processes.everyone(_computed(reference, own, scores)):
+            if names:
+                scores = scores.plus(names, torch.tensor(values, dtype=torch.float64))
+                unsaved += 1
+        done = min(number + processes.count, len(parts))
+        if processes.first and unsaved and (unsaved >= _KEEP_EVERY or done == len(parts)):
             _write(file, scores)
-        tell(number, len(parts))
+            unsaved = 0
+        tell(done, len(parts))
+    processes.wait()  # the file is read again for the next data, by all in the same state
     return [replace(group, reference=tuple(scores.logp[name] for name in group.ids())) for group in groups]
+
+
+def _computed(
+    reference: Reference, part: Sequence[Group], scores: ReferenceScores
+) -> tuple[list[str], list[float]]:
+    """Identifiers and log-probabilities of a batch; none where all are known."""
+    names = [name for group in part for name in group.ids()]
+    if not scores.missing(names):
+        return [], []
+    packed = make_batch(part, reference.network.speed, reference.network.device)
+    return names, reference.log_probs(packed)[packed.valid_GK].double().tolist()
 
 
 def _read(file: Path, key: ReferenceKey) -> ReferenceScores:

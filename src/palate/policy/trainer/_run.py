@@ -4,7 +4,6 @@ import json
 import math
 import random
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -14,7 +13,7 @@ from palate.policy.objectives import Completions, Loss
 from palate.policy.trainer._checkpoint import read_json, read_tensors, write_tensors
 from palate.policy.trainer._groups import Group
 from palate.policy.trainer._layout import Batch, make_batch
-from palate.policy.trainer._measure import Sums, add_up, measure
+from palate.policy.trainer._measure import Numbers, Sums, add_up, measure, plain
 from palate.policy.trainer._network import Network
 from palate.policy.trainer._optimise import (
     clip,
@@ -24,8 +23,10 @@ from palate.policy.trainer._optimise import (
     restore_optimiser,
 )
 from palate.policy.trainer._options import TrainOptions
+from palate.policy.trainer._processes import Processes
 from palate.policy.trainer._reference import Reference
-from palate.policy.trainer._scorers import Scorer
+from palate.policy.trainer._scorers import Arranging, Scorer
+from palate.policy.trainer._seed import seeded
 
 __all__ = ["Objective", "Progress", "Run", "Task"]
 
@@ -34,6 +35,7 @@ Objective: TypeAlias = Callable[[Completions], Loss]
 
 _WEIGHTS, _OPTIMISER, _STATE = "weights.safetensors", "optimiser.safetensors", "state.json"
 _OWN = "scorer."
+_TOTALS = (("tokens", 0), ("loss", 1))  # sum of the one, count of the other
 
 
 class Task(NamedTuple):
@@ -78,12 +80,20 @@ class Run:
         options: How.
         groups: The data, with what they need of the reference.
         total: Updates in all.
+        processes: Which of how many this is.
     """
 
     def __init__(
-        self, network: Network, task: Task, options: TrainOptions, groups: Sequence[Group], total: int
+        self,
+        network: Network,
+        task: Task,
+        options: TrainOptions,
+        groups: Sequence[Group],
+        total: int,
+        processes: Processes | None = None,
     ) -> None:
         self.network, self.task, self.options, self.total = network, task, options, total
+        self.processes = processes or Processes()
         self._groups = groups
         self.weights = {name: w for name, w in network.model.named_parameters() if w.requires_grad}
         if task.module is not None:
@@ -103,18 +113,11 @@ class Run:
         groups = self._next_groups()
         rate = learning_rate(self.options, self.step, self.total)
         self.network.model.train()
-        parts: list[Sums] = []
         batches = [groups[i : i + self.options.batch] for i in range(0, len(groups), self.options.batch)]
-        tokens = 0
-        with self._seeded(self.step), self.network.computing():
-            for part in batches:
-                batch = make_batch(part, self.options.speed, self.network.device)
-                tokens += batch.layout.tokens
-                loss, sums = self._loss(batch)
-                loss.backward()
-                parts.append(sums)
+        parts = self._through(batches, learn=True)
+        self.processes.add(list(self.weights.values()))
         numbers = add_up(parts)
-        counted = float(sum(part["loss"][1] for part in parts))
+        tokens, counted = (sum(part[name][place] for part in parts) for name, place in _TOTALS)
         norm = clip(self.weights.values(), self.options.max_grad_norm, max(1.0, counted))
         numbers |= {"grad_norm": float(norm), "learning_rate": rate, "groups": counted, "tokens": tokens}
         if counted and not (math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])):
@@ -131,12 +134,33 @@ class Run:
     def evaluate(self, groups: Sequence[Group]) -> dict[str, float]:
         """The same numbers on held-out groups, without dropout."""
         self.network.model.eval()
-        parts: list[Sums] = []
-        with torch.no_grad(), self.network.computing():
-            for start in range(0, len(groups), self.options.batch):
-                part = groups[start : start + self.options.batch]
-                parts.append(self._loss(make_batch(part, self.options.speed, self.network.device))[1])
-        return add_up(parts)
+        batches = [groups[i : i + self.options.batch] for i in range(0, len(groups), self.options.batch)]
+        with torch.no_grad():
+            found = add_up(self._through(batches, learn=False))
+        return {name: value for name, value in found.items() if name != "tokens"}
+
+    def _through(self, batches: Sequence[Sequence[Group]], *, learn: bool) -> list[Numbers]:
+        """Compute this process's batches; the numbers of all batches, in their order."""
+        own = [number for number in range(len(batches)) if self.processes.owns(number)]
+        sums: list[Sums] = []
+        with self.network.computing():
+            for number in own:
+                # A seed a batch, so that dropout is the same wherever the batch is computed.
+                with seeded(f"{self.options.seed} {self.step} {number}", self.network.device):
+                    batch = self._batch(batches[number])
+                    loss, found = self._loss(batch)
+                    if learn:
+                        loss.backward()
+                one = torch.ones((), device=self.network.device)
+                sums.append({**found, "tokens": (one * batch.layout.tokens, one)})
+        told = self.processes.everyone(dict(zip(map(str, own), plain(sums), strict=True)))
+        every = {int(number): numbers for part in told for number, numbers in part.items()}
+        return [every[number] for number in range(len(batches))]
+
+    def _batch(self, groups: Sequence[Group]) -> Batch:
+        if isinstance(self.task.scorer, Arranging):
+            groups = self.task.scorer.arrange(groups, self.network.longest(self.options.max_length))
+        return make_batch(groups, self.options.speed, self.network.device)
 
     def judge(self, loss: float) -> bool:
         """Take note of a held-out loss; whether it is the best so far."""
@@ -205,14 +229,11 @@ class Run:
             loss = loss.plus(Loss(scored.penalty_G, loss.counted_G))
         return loss.total, measure(task.objective, completions, loss, scored)
 
-    def _seeded(self, step: int) -> AbstractContextManager[None]:
-        return seeded(f"{self.options.seed} {step}", self.network.device)
-
-    def _diverged(self, parts: Sequence[Sums], batches: Sequence[Sequence[Group]]) -> str:
+    def _diverged(self, parts: Sequence[Numbers], batches: Sequence[Sequence[Group]]) -> str:
         broken = [
             group.key
-            for sums, batch in zip(parts, batches, strict=True)
-            if not math.isfinite(float(sums["loss"][0]))
+            for numbers, batch in zip(parts, batches, strict=True)
+            if not math.isfinite(numbers["loss"][0])
             for group in batch
         ]
         what = "loss" if broken else "gradient"
@@ -230,24 +251,6 @@ def data_order(seed: int, epoch: int, number: int) -> list[int]:
     order = list(range(number))
     random.Random(f"{seed} {epoch}").shuffle(order)
     return order
-
-
-def seeded(seed: str, device: torch.device) -> AbstractContextManager[None]:
-    """Torch's random numbers from a seed inside, and as they were before outside."""
-    context = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    return _Seeded(context, random.Random(seed).getrandbits(63))
-
-
-class _Seeded(AbstractContextManager[None]):
-    def __init__(self, context: AbstractContextManager[None], seed: int) -> None:
-        self._context, self._seed = context, seed
-
-    def __enter__(self) -> None:
-        self._context.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: object) -> None:
-        self._context.__exit__(*error)  # pyright: ignore[reportArgumentType]
 
 
 def check_names(saved: dict[str, Tensor], wanted: dict[str, Tensor], folder: Path) -> None:

@@ -6,17 +6,18 @@ head of its own on the last hidden state, under an objective without a reference
 ``RewardAware("bradley_terry", ImplicitReward(beta=1, reference=0))``, which is - log sigmoid(s_w - s_l).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from palate.errors import ConfigError
 from palate.policy._prior_kl import linear_prior_kl
 from palate.policy._torch import Tensor, torch
+from palate.policy.trainer._groups import Group, beside_others
 from palate.policy.trainer._network import States
 
-__all__ = ["LogProbabilities", "Scored", "Scorer"]
+__all__ = ["Arranging", "BesideOthers", "LogProbabilities", "Scored", "Scorer"]
 
 
 class Scored(NamedTuple):
@@ -63,6 +64,23 @@ class Scorer(Protocol):
 
     def __call__(self, states: States, module: torch.nn.Module | None) -> Scored:
         """Score the completions of a batch."""
+        ...
+
+
+@runtime_checkable
+class Arranging(Protocol):
+    """A scorer that wants something done to the groups of a batch first.
+
+    The reference is then computed in every batch, because the groups are known only there.
+    """
+
+    def arrange(self, groups: Sequence[Group], context: int) -> list[Group]:
+        """What is computed instead of these groups.
+
+        Args:
+            groups: Of one batch.
+            context: Most tokens of prompt and completion.
+        """
         ...
 
 
@@ -117,3 +135,35 @@ class LogProbabilities:
         )
         kl_G = states.sums(each_M).sum(dim=1) / states.batch.length_GK.sum(dim=1).clamp(min=1)
         return Scored(score_GK, self.prior_kl * kl_G, {"prior_kl": kl_G.detach().mean()})
+
+
+@dataclass(frozen=True, slots=True)
+class BesideOthers:
+    """log pi(y|x) of each answer and, beside it, of the batch's next answer to another prompt."""
+
+    @property
+    def name(self) -> str:
+        """What is computed."""
+        return "log-probabilities beside others"
+
+    @property
+    def reference(self) -> bool:
+        """Of both."""
+        return True
+
+    @property
+    def prior(self) -> bool:
+        """No hidden states."""
+        return False
+
+    def module(self, width: int) -> None:
+        """No further weights."""
+        return
+
+    def arrange(self, groups: Sequence[Group], context: int) -> list[Group]:
+        """Put the other answers beside; see :func:`beside_others`."""
+        return beside_others(groups, context)
+
+    def __call__(self, states: States, module: torch.nn.Module | None) -> Scored:
+        """Log-probabilities of both."""
+        return Scored(states.log_probs())

@@ -3,8 +3,11 @@
     for each update:  L = sum over its groups of objective(scores) / number of those that count
                       gradient -> cut to a length -> AdamW
 
-Everything random is drawn from the seed and the number of the update, so that a run that was killed goes on
-from its checkpoint to the same weights, bit for bit on one machine.
+Everything random is drawn from the seed and the numbers of the update and the batch, so that a run that was
+killed goes on from its checkpoint to the same weights, bit for bit on one machine.
+
+Started by ``torchrun`` or ``accelerate launch`` in several processes, it trains one model in all of them; see
+:mod:`palate.policy.trainer._processes`.
 """
 
 import hashlib
@@ -19,6 +22,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Literal, NamedTuple
 
+from palate.errors import ConfigError
 from palate.extras import Foreign, require
 from palate.policy._torch import torch
 from palate.policy.objectives import RewardAware
@@ -26,16 +30,17 @@ from palate.policy.trainer._checkpoint import damage, newest_checkpoint, write_f
 from palate.policy.trainer._groups import Group, Kept, keep_usable
 from palate.policy.trainer._network import Network, adapt, fingerprint
 from palate.policy.trainer._options import TrainOptions
+from palate.policy.trainer._processes import Processes, join
 from palate.policy.trainer._record import Metrics, hold_to
 from palate.policy.trainer._reference import Reference, References, choose_reference, fill_references
-from palate.policy.trainer._run import Objective, Progress, Run, Task, seeded
-from palate.policy.trainer._scorers import LogProbabilities, Scorer
+from palate.policy.trainer._run import Objective, Progress, Run, Task
+from palate.policy.trainer._scorers import Arranging, LogProbabilities, Scorer
+from palate.policy.trainer._seed import seeded
 from palate.policy.trainer._watch import watch_answers
 
 __all__ = ["Trained", "train"]
 
 _CHECKPOINTS_KEPT = 2
-_LARGEST = 2**31
 
 
 class Trained(NamedTuple):
@@ -93,16 +98,18 @@ def train(
         reference: ``start``: the model as it is given; ``base``: the model below its adapter; or another
             model.
         evaluate: Held-out groups.
-        progress: Called after every update, evaluation and batch of the reference.
+        progress: Called after every update, evaluation and batch of the reference; in the first process.
 
     Raises:
-        ConfigError: Options do not fit the model, or the folder holds another training.
+        ConfigError: Options do not fit the model or the number of processes, or the folder holds another
+            training.
         InputError: No group can be trained on, or no checkpoint of the folder is whole.
         ModelError: The loss became NaN or infinite; the update was not made.
         MissingExtraError: A package is not installed.
     """
+    processes = _joined(options)
     folder.mkdir(parents=True, exist_ok=True)
-    tell = progress or _silent
+    tell = progress if progress is not None and processes.first else _silent
     if scorer is None:
         wanted = objective.reward.reference != 0 if isinstance(objective, RewardAware) else True
         scorer = LogProbabilities(reference=wanted)
@@ -110,26 +117,30 @@ def train(
     fresh = options.lora is not None and not hasattr(model, "peft_config")
     model = adapt(model, options.lora, options.dtype, options.seed)
     network = Network(model, options.dtype, options.speed)
-    limit = min(options.max_length or math.inf, network.context or math.inf)
-    kept = keep_usable(groups, int(min(limit, _LARGEST)))
-    held = keep_usable(evaluate, int(min(limit, _LARGEST))) if evaluate else Kept((), {})
-    hold_to(
-        folder,
-        asdict(options)
-        | {
-            "objective": _named(objective),
-            "scorer": scorer.name,
-            "model": start,
-            "data": _digest(kept.groups),
-            "evaluate": _digest(held.groups),
-        },
-    )
+    longest = network.longest(options.max_length)
+    kept = keep_usable(groups, longest)
+    held = keep_usable(evaluate, longest) if evaluate else Kept((), {})
+    of = asdict(options) | {
+        "objective": _named(objective),
+        "scorer": scorer.name,
+        "model": start,
+        "data": _digest(kept.groups),
+        "evaluate": _digest(held.groups),
+    }
+    processes.agree(of)
+    hold_to(folder, of, write=processes.first)
+    new = scorer.reference and isinstance(scorer, Arranging)  # groups that no cache can know
     found = choose_reference(
-        network, reference, (start, base), fresh=fresh, wanted=(scorer.reference, scorer.prior)
+        network,
+        reference,
+        (start, base),
+        fresh=fresh,
+        wanted=(scorer.reference and not new, scorer.prior or new),
     )
     if found.once is not None:
         kept, held = (
-            part._replace(groups=_filled(found, part.groups, folder, options, tell)) for part in (kept, held)
+            part._replace(groups=_filled(found, part.groups, folder, options, tell, processes))
+            for part in (kept, held)
         )
     with seeded(f"{options.seed} scorer", network.device):
         module = scorer.module(network.decoder.config.hidden_size)
@@ -138,7 +149,7 @@ def train(
     if options.gradient_checkpointing:
         network.checkpoint_activations()
     task = Task(objective, scorer, module, found.always)
-    run = Run(network, task, options, kept.groups, options.updates(len(kept.groups)))
+    run = Run(network, task, options, kept.groups, options.updates(len(kept.groups)), processes)
     return _Loop(run, folder, tokenizer, kept, held.groups, found.watching, tell).go()
 
 
@@ -168,18 +179,23 @@ class _Loop:
             notes.append("this processor only imitates bfloat16, many times slower than dtype='fp32'")
         if checkpoint is not None:
             run.restore(checkpoint)
-        metrics = Metrics(self._folder, run.step, tensorboard=options.tensorboard)
+        run.processes.agree({"the update that the folder goes on from": run.step})
+        run.processes.take_from_first(list(run.weights.values()))
+        metrics = Metrics(self._folder, run.step, tensorboard=options.tensorboard, processes=run.processes)
         self._recall(metrics.last)
         try:
             while run.step < run.total and not run.done:
                 self._update(metrics)
         finally:
             metrics.close()
+        run.processes.wait()  # until the first has written the best weights
         if options.patience and self._held and not damage(self._folder / "best"):
             run.restore(self._folder / "best", weights_only=True)
         run.done = True
         self._save(optimiser=False)
-        self._write_model()
+        if run.processes.first:
+            self._write_model()
+        run.processes.wait()
         run.network.model.eval()
         return Trained(
             run.network.model,
@@ -219,20 +235,25 @@ class _Loop:
         found: dict[str, float] = {}
         if self._held:
             found = run.evaluate(self._held)
-            if run.judge(found["loss"]) and run.options.patience:
+            if run.judge(found["loss"]) and run.options.patience and run.processes.first:
                 write_folder(self._folder / "best", partial(run.save, optimiser=False))
         if self._tokenizer is not None:
-            found |= watch_answers(
-                run.network,
-                self._watching,
-                self._tokenizer,
-                self._held or self._kept.groups,
-                run.options.watch,
-                run.options.seed,
-            )
+            watched: dict[str, float] = {}
+            if run.processes.first:  # answers are drawn once, and all hear what they were like
+                watched = watch_answers(
+                    run.network,
+                    self._watching,
+                    self._tokenizer,
+                    self._held or self._kept.groups,
+                    run.options.watch,
+                    run.options.seed,
+                )
+            found |= run.processes.everyone(watched)[0]
         return found
 
     def _save(self, *, optimiser: bool = True) -> None:
+        if not self._run.processes.first:
+            return
         name = f"step-{self._run.step:08d}"
         write_folder(self._folder / name, partial(self._run.save, optimiser=optimiser))
         for old in sorted(self._folder.glob("step-*"))[:-_CHECKPOINTS_KEPT]:
@@ -258,12 +279,24 @@ class _Loop:
         write_folder(target, fill)
 
 
+def _joined(options: TrainOptions) -> Processes:
+    """The processes of this training, each of which has a batch of a whole update to compute."""
+    processes = join()
+    if options.accumulate < processes.count:
+        raise ConfigError(
+            f"accumulate is {options.accumulate}, but {processes.count} processes share the batches of an "
+            f"update; give accumulate={processes.count} or more (and a smaller batch for the same update)"
+        )
+    return processes
+
+
 def _filled(
     found: References,
     groups: Sequence[Group],
     folder: Path,
     options: TrainOptions,
     tell: Callable[[Progress], None],
+    processes: Processes,
 ) -> tuple[Group, ...]:
     assert found.once is not None
     return tuple(
@@ -274,6 +307,7 @@ def _filled(
             folder,
             batch=options.batch,
             tell=lambda done, total: tell(Progress("reference", done, total, {})),
+            processes=processes,
         )
     )
 

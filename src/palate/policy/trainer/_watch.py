@@ -17,6 +17,7 @@ from palate.policy.trainer._layout import make_batch
 from palate.policy.trainer._network import Network
 from palate.policy.trainer._options import Watch
 from palate.policy.trainer._reference import Reference
+from palate.policy.trainer._seed import seeded
 
 __all__ = ["watch_answers"]
 
@@ -74,8 +75,7 @@ def _draw(
     mask_BT = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     ends = network.base.generation_config.eos_token_id
     ends = frozenset(ends if isinstance(ends, list) else [ends]) - {None}
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(seed)
+    with seeded(seed, device), torch.no_grad():
         out_BT = network.model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT.to(device),

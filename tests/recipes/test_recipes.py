@@ -2,7 +2,6 @@
 
 import json
 import math
-import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recipe_kit import asked, job, losses, pairs, same
 
 from palate.errors import ConfigError, InputError, NotFoundError
 from palate.judges import Length
-from palate.policy.data import Loaded, Prompt, TextGroup, read_groups, read_rows
+from palate.policy.data import Loaded, TextGroup, read_groups, read_rows
 from palate.policy.objectives import dpo as dpo_loss
 from palate.policy.rewards import load_reward
 from palate.policy.rollouts import RolloutOptions
-from palate.policy.trainer import Lora, TrainOptions, Watch
+from palate.policy.trainer import Lora
 from palate.policy.updates import accelerated_preference, iterative_fixed, iterative_moving
 from palate.recipes import (
     GradedRewards,
-    Job,
     Rounds,
     aipo,
     apo,
@@ -38,61 +37,7 @@ from palate.recipes import (
     superhf,
 )
 from palate.recipes._rounds import place, weights_of
-from palate.testing import save_tiny_model
 from palate.types import Array, Message
-
-VOWELS = "aeiou"
-
-
-class Small:
-    """Share of small letters, 26 of 96 characters: what a tiny policy can learn to write more of."""
-
-    name = "small letters"
-
-    def score(self, prompts: Any, answers: Any) -> Array:
-        return np.array([sum(letter.islower() for letter in answer) / len(answer) for answer in answers])
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-def prompts(count: int) -> list[Prompt]:
-    return [(Message("user", f"say {n}"),) for n in range(count)]
-
-
-def pairs(count: int, seed: int = 0) -> Loaded:
-    draw = random.Random(seed)
-    groups = []
-    for prompt in prompts(count):
-        good, bad = ("".join(draw.choices(letters, k=5)) for letters in (VOWELS, "bcdfg"))
-        groups.append(TextGroup(prompt, (good, bad), place="row"))
-    return Loaded(tuple(groups))
-
-
-def asked(count: int) -> Loaded:
-    return Loaded(tuple(TextGroup(prompt) for prompt in prompts(count)))
-
-
-def job(model: Path, out: Path, data: Loaded, **options: Any) -> Job:
-    usual = {
-        "batch": 8,
-        "learning_rate": 5e-3,
-        "schedule": "constant",
-        "lora": None,
-        "watch": Watch(prompts=0),
-    }
-    return Job(model, out, data, options=TrainOptions(**(usual | options)), judge=Small())
-
-
-def losses(folder: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def same(first: Path, second: Path) -> bool:
-    both = [open_policy(folder).model.state_dict() for folder in (first, second)]
-    return all(bool((both[0][name] == both[1][name]).all()) for name in both[0])
 
 
 def test_sft_begins_at_the_loss_of_a_uniform_policy_and_falls(model: Path, tmp_path: Path) -> None:

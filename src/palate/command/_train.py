@@ -5,6 +5,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from palate.command._run import fetch_if_missing
 from palate.command._say import note, one_line, say
 from palate.command._session import open_existing, session_of
 from palate.errors import ConfigError, InputError, nearest
+from palate.registry import make
 
 if TYPE_CHECKING:
     from palate.policy.data import Loaded
@@ -26,12 +28,14 @@ __all__ = ["register"]
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """What becomes of the data before a recipe sees them."""
+    """What a job is made of besides: what becomes of the data, and what answers are drawn with."""
 
     held_out: float = 0.1
     ties: str = "drop"
     weights: str = "votes"
     template: str = "auto"
+    engine: str = "transformers"
+    engine_memory: float = 0.4
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +46,10 @@ def register(app: typer.Typer) -> None:
 def train(
     ctx: typer.Context,
     recipe: Annotated[
-        str, typer.Argument(help="sft, reward, dpo, exo, superhf, online-dpo, aipo, apo, or a plug-in's.")
+        str,
+        typer.Argument(
+            help="sft, reward, dpo, exo, kto, orpo, superhf, online-dpo, aipo, apo, or a plug-in's."
+        ),
     ],
     data: Annotated[
         Path | None,
@@ -74,25 +81,39 @@ def train(
 ) -> None:
     """Train weights on pairs or votes, and let people compare the model before and after.
 
-    The same command goes on with a run that was stopped.
+    The same command goes on with a run that was stopped. Under torchrun it trains in several processes.
     """
+    from palate.policy.trainer import join, leave
     from palate.recipes import reward_named
-    from palate.registry import look_up, make
+    from palate.registry import look_up
 
     look_up("recipes", recipe)
     own, given, options = _settings(setting or [])
     session = session_of(ctx)
     session.again = shlex.join(["palate", *sys.argv[1:]])
-    loaded = _loaded(data, study, given)
-    note(f"data: {one_line(loaded.describe(), 500)}")
-    folder = out or Path("runs") / recipe
+    processes = join()
+    try:
+        loaded = processes.in_turn(partial(_loaded, data, study, given))
+        if processes.first:
+            note(f"data: {one_line(loaded.describe(), 500)}")
+        folder = out or Path("runs") / recipe
+        job = _job(loaded, given, model or processes.in_turn(_embedded), folder, options)
+        job = replace(job, judge=None if reward is None else reward_named(reward))
+        if processes.first:
+            _told(job, recipe, own, page=page)
+        else:
+            make("recipes", recipe, own, job=job)
+    finally:
+        leave()
+
+
+def _told(job: "Job", recipe: str, own: dict[str, Any], *, page: bool) -> None:
+    """Run a recipe, and say how it goes and how it ended."""
     with progress() as shown:
-        job = _job(loaded, given, model or _embedded(), folder, options)
-        judge = None if reward is None else reward_named(reward)
-        job = replace(job, judge=judge, tell=shown)
+        job = replace(job, tell=shown)
         outcome: Outcome = make("recipes", recipe, own, job=job)
         duels = _duels(job, outcome, recipe) if page and outcome.model is not None else None
-    _report(outcome, folder, duels)
+    _report(outcome, job.out, duels)
 
 
 def _loaded(data: Path | None, study: Path | None, given: "_Data") -> "Loaded":
@@ -121,6 +142,7 @@ def _job(loaded: "Loaded", given: "_Data", model: Path, folder: Path, options: "
     from palate.recipes import Job
 
     template: Any = given.template
+    engine: Any = given.engine
     train_, held = split_by_prompt(loaded.groups, given.held_out, options.seed)
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
@@ -130,6 +152,8 @@ def _job(loaded: "Loaded", given: "_Data", model: Path, folder: Path, options: "
         replace(loaded, groups=tuple(held)),
         options,
         template,
+        engine=engine,
+        engine_memory=given.engine_memory,
     )
 
 

@@ -15,6 +15,7 @@ from palate.models._pricing import Price, PriceTable, read_prices
 from palate.models._retry import Retrier, RetryPolicy
 from palate.models._scripted import Call, ScriptedModel, scripted_model
 from palate.models._transformers import TransformersModel, transformers_model
+from palate.models._vllm import VllmModel, vllm_model
 from palate.models._weights import cache_folder, fetch_weights, weights_path
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ScriptedModel",
     "Spent",
     "TransformersModel",
+    "VllmModel",
     "cache_folder",
     "convert_gguf",
     "diffusers_model",
@@ -52,6 +54,7 @@ __all__ = [
     "read_prices",
     "scripted_model",
     "transformers_model",
+    "vllm_model",
     "weights_path",
     "wordllama_model",
 ]

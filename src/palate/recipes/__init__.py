@@ -14,7 +14,9 @@ from palate.recipes._duels import write_duels  # noqa: E402
 from palate.recipes._exo import exo  # noqa: E402
 from palate.recipes._job import Job, Outcome, Policy, open_policy, save_policy  # noqa: E402
 from palate.recipes._judges import GradedRewards, reward_judge, reward_named  # noqa: E402
+from palate.recipes._kto import kto  # noqa: E402
 from palate.recipes._online import aipo, apo, online_dpo  # noqa: E402
+from palate.recipes._orpo import orpo  # noqa: E402
 from palate.recipes._reward import evaluate_reward, pair_gaps, reward  # noqa: E402
 from palate.recipes._rounds import Rounds, run_rounds  # noqa: E402
 from palate.recipes._sft import sft  # noqa: E402
@@ -32,9 +34,11 @@ __all__ = [
     "dpo",
     "evaluate_reward",
     "exo",
+    "kto",
     "measure_policy",
     "online_dpo",
     "open_policy",
+    "orpo",
     "pair_gaps",
     "reward",
     "reward_judge",

@@ -10,13 +10,13 @@ import torch
 
 from palate.errors import InputError
 from palate.extras import Foreign
-from palate.models import Budget, Ledger, LoadedModel, MeteredModel
+from palate.models import Budget, Ledger, LoadedModel, MeteredModel, VllmModel
 from palate.policy import completion_similarity, estimate_kl
 from palate.policy.data import Loaded, Prompt, Skips, TextGroup, encode_texts
 from palate.policy.rewards import Rewards
 from palate.policy.rollouts import KeptAnswers, RolloutOptions, Rollouts, sample
 from palate.policy.trainer import Group, Network, TrainOptions, make_batch
-from palate.recipes._job import Job, Policy, encoder, prompts_of
+from palate.recipes._job import Job, Policy, encoder, prompts_of, save_policy
 
 __all__ = ["answers_of", "judged_groups", "log_probs", "measure_policy"]
 
@@ -27,13 +27,8 @@ def answers_of(
     """Answers of the policy as it is, from the file where they are there already."""
 
     async def draw() -> Rollouts:
-        loaded = LoadedModel(
-            policy.model,
-            policy.tokenizer,
-            name=f"policy-{policy.digest()}",
-            encode=encoder(prompts, policy.tokenizer, job.template),
-        )
-        model = MeteredModel(loaded, cache=KeptAnswers(file), ledger=Ledger(Budget()))
+        answering = _answering(job, policy, prompts, file.parent / "drawn-from")
+        model = MeteredModel(answering, cache=KeptAnswers(file), ledger=Ledger(Budget()))
         try:
             return await sample(
                 model, prompts, options, tell=lambda done, total: job.tell(f"{stage}answers", done, total)
@@ -42,6 +37,25 @@ def answers_of(
             await model.close()
 
     return asyncio.run(draw())
+
+
+def _answering(job: Job, policy: Policy, prompts: Sequence[Prompt], folder: Path) -> LoadedModel | VllmModel:
+    """The policy as it is, as a model: in the process that trains it, or in an engine of its own."""
+    name = f"policy-{policy.digest()}"
+    encode = encoder(prompts, policy.tokenizer, job.template)
+    if job.engine == "transformers":
+        return LoadedModel(policy.model, policy.tokenizer, name=name, encode=encode)
+    # The engine reads its weights from disk: all of them, or the adapter beside the model that it is for.
+    save_policy(policy, folder)
+    adapted = hasattr(policy.model, "peft_config")
+    return VllmModel(
+        job.model if adapted else folder,
+        name=name,
+        adapter=folder if adapted else None,
+        encode=encode,
+        dtype="bfloat16" if job.options.dtype == "bf16" else "float32",
+        memory=job.engine_memory,
+    )
 
 
 def judged_groups(rollouts: Rollouts, judge: Rewards) -> Loaded:

@@ -2,7 +2,7 @@
 
 from palate.policy.data import Loaded
 from palate.policy.trainer import Objective, Scorer, train
-from palate.recipes._job import Job, Outcome, Policy, merged, open_policy, save_policy, tokens_of
+from palate.recipes._job import Job, Outcome, Policy, merged, open_policy, tokens_of, write_policy
 
 __all__ = ["train_given"]
 
@@ -35,8 +35,9 @@ def train_given(
         evaluate=tokens_of(held, job, policy.tokenizer)[0] if held.groups else [],
         progress=job.told(),
     )
+    folder = write_policy(Policy(merged(trained.model), policy.tokenizer), job.out / "model")
     return Outcome(
-        save_policy(Policy(merged(trained.model), policy.tokenizer), job.out / "model"),
+        folder,
         {**trained.metrics, **{f"held-out {name}": value for name, value in trained.evaluation.items()}},
         notes=(texts.describe(), *trained.notes),
     )

@@ -6,18 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
-from palate.errors import ConfigError, InputError
+from palate.errors import ConfigError, InputError, UnsupportedError
 from palate.extras import Foreign
 from palate.policy.data import Loaded, Prompt, TemplateKind, TextGroup, encode_texts, prompt_key, tokenise
 from palate.policy.rewards import Rewards
-from palate.policy.trainer import Group, Progress, TrainOptions, load_policy, write_folder
+from palate.policy.trainer import Group, Progress, TrainOptions, join, load_policy, write_folder
 from palate.types import Message
 
-__all__ = ["Job", "Outcome", "Policy", "encoder", "open_policy", "pairs_of", "prompts_of", "save_policy"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "Policy",
+    "encoder",
+    "open_policy",
+    "pairs_of",
+    "prompts_of",
+    "save_policy",
+    "write_policy",
+]
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -36,7 +46,13 @@ class Job:
         options: Of the trainer.
         template: How conversations are written.
         judge: Gives rewards, for recipes that judge what the policy answers.
+        engine: What the policy's answers are drawn with: ``transformers``, in the process that trains, or
+            ``vllm``, in an engine that is started on the weights of each round.
+        engine_memory: Share of the graphics processor's memory that vLLM may take, beside the training.
         tell: Called with a stage, what is done of it and what there is in all.
+
+    Raises:
+        ConfigError: ``engine`` is unknown, or ``engine_memory`` is out of its range.
     """
 
     model: Path
@@ -46,11 +62,28 @@ class Job:
     options: TrainOptions = field(default_factory=TrainOptions)
     template: TemplateKind = "auto"
     judge: Rewards | None = None
+    engine: Literal["transformers", "vllm"] = "transformers"
+    engine_memory: float = 0.4
     tell: Callable[[str, int, int], None] = _silent
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("transformers", "vllm"):
+            raise ConfigError(f"engine must be 'transformers' or 'vllm', not {self.engine!r}")
+        if not 0 < self.engine_memory <= 1:
+            raise ConfigError(f"engine_memory must lie in (0, 1], not {self.engine_memory!r}; 0.4 is usual")
 
     def told(self, stage: str = "") -> Callable[[Progress], None]:
         """The trainer's progress under the name of a stage."""
         return lambda progress: self.tell(f"{stage}{progress.stage}", progress.done, progress.total)
+
+    def alone(self, recipe: str) -> None:
+        """See to it that a recipe that trains in one process has one.
+
+        Raises:
+            UnsupportedError: There are several.
+        """
+        if join().count > 1:
+            raise UnsupportedError(f"{recipe} trains in one process; start it without torchrun")
 
     def rewards(self) -> Rewards:
         """The judge, of a recipe that cannot do without.
@@ -115,6 +148,15 @@ def save_policy(policy: Policy, folder: Path) -> Path:
         policy.tokenizer.save_pretrained(work)
 
     write_folder(folder, fill)
+    return folder
+
+
+def write_policy(policy: Policy, folder: Path) -> Path:
+    """Write what a training ended with: the first of several processes does, and the others wait for it."""
+    processes = join()
+    if processes.first:
+        save_policy(policy, folder)
+    processes.wait()
     return folder
 
 

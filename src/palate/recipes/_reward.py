@@ -33,7 +33,7 @@ from palate.policy.rewards import (
     save_pairwise,
     save_scalar,
 )
-from palate.policy.trainer import MARKER, LogProbabilities, Trained, train, write_folder
+from palate.policy.trainer import MARKER, LogProbabilities, Trained, join, train, write_folder
 from palate.recipes._job import Job, Outcome, merged, open_policy, pairs_of, tokens_of
 from palate.types import Array
 
@@ -67,11 +67,14 @@ def reward(
     folder = job.out / "reward"
     data = job.data if kind == "classifier" else pairs_of(job.data)
     notes: tuple[str, ...] = (data.describe(),)
-    if kind == "ngrams":
+    first = join().first
+    if kind == "ngrams" and first:
         chosen, rejected = ([group.completions[side] for group in data.groups] for side in (0, 1))
         fit_pairs(chosen, rejected, NgramOptions()).save(folder)
-    else:
+    elif kind != "ngrams":
         notes = _network(job, data, kind, centre, folder)
+    if not first:
+        return Outcome(None)  # of several processes one measures and writes
     model = load_reward(folder)
     held = [group for group in job.held.groups if group.is_pair]
     numbers: dict[str, float] = {}
@@ -120,7 +123,8 @@ def _network(job: Job, data: Loaded, kind: str, centre: float, folder: Path) -> 
             assert done.module is not None
             save_scalar(model, done.module, tokenizer, written, work)
 
-    write_folder(folder, fill)
+    if join().first:
+        write_folder(folder, fill)
     return (texts.describe(), *done.notes)
 
 

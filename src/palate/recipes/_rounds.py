@@ -10,6 +10,8 @@ Everything that a round finds out is in its folder: ``answers.jsonl`` (drawn ans
 ``judged.jsonl`` (groups with rewards, in the format ``groups``, from which others can choose again),
 ``run`` (the training). A run that was stopped goes on from there, to the same weights.
 
+Of several processes the first draws and judges the answers, and all of them train.
+
 Weights are carried from round to round without adapter: a new adapter is trained on the merged model, so that
 extrapolation acts on the product of its factors, where it is exact, and not on the factors.
 
@@ -20,6 +22,7 @@ al., arXiv:2410.06293.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +34,7 @@ from palate.policy.data import Loaded, Prompt, Skips, TextGroup, encode_texts, r
 from palate.policy.objectives import RewardAware
 from palate.policy.rewards import Rewards
 from palate.policy.rollouts import RolloutOptions
-from palate.policy.trainer import TrainOptions, train
+from palate.policy.trainer import TrainOptions, join, train
 from palate.policy.updates import (
     Iterates,
     Rival,
@@ -50,9 +53,9 @@ from palate.recipes._job import (
     merged,
     open_policy,
     prompts_of,
-    save_policy,
     tokens_of,
     write_lines,
+    write_policy,
 )
 
 __all__ = ["Rounds", "run_rounds"]
@@ -98,6 +101,7 @@ def run_rounds(job: Job, rounds: Rounds) -> Outcome:
         InputError: No pair is left of a round.
     """
     judge = job.rewards()
+    processes = join()
     policy = open_policy(job.model)
     prompts = prompts_of(job.data)
     parts = [prompts[t :: rounds.count] if rounds.disjoint else prompts for t in range(rounds.count)]
@@ -117,7 +121,7 @@ def run_rounds(job: Job, rounds: Rounds) -> Outcome:
         stage = f"round {t + 1} "
         place(policy.model, iterates.current)
         rollout = replace(rounds.rollout, seed=rounds.rollout.seed + t)
-        judged = _judged(job, policy, parts[t], judge, rollout, folder, stage)
+        judged = processes.in_turn(partial(_judged, job, policy, parts[t], judge, rollout, folder, stage))
         history.append(_examples(judged, rounds, policy, job, rollout.seed))
         notes.append(f"round {t + 1}: {history[-1].describe()}")
         window = training_window(rounds.rule, history)
@@ -130,12 +134,15 @@ def run_rounds(job: Job, rounds: Rounds) -> Outcome:
         policy = policy._replace(model=trained)
         place(policy.model, iterates.current)
         drawn = [r for group in judged.groups for r in group.reward or ()]
-        told.append(
-            {"sampled reward": float(np.mean(drawn)), "examples": float(len(history[-1].groups))}
-            | measure_policy(job, policy, origin, judge, folder, rounds.rollout)
-        )
-        write_lines(job.out / "rounds.jsonl", [{"round": i + 1, **row} for i, row in enumerate(told)])
-    return Outcome(save_policy(policy, job.out / "model"), told[-1], tuple(told), tuple(notes))
+        row = {"sampled reward": float(np.mean(drawn)), "examples": float(len(history[-1].groups))}
+        if processes.first:
+            row |= measure_policy(job, policy, origin, judge, folder, rounds.rollout)
+            write_lines(
+                job.out / "rounds.jsonl",
+                [{"round": i, **row} for i, row in enumerate([*told, row], start=1)],
+            )
+        told.append(processes.everyone(row)[0])
+    return Outcome(write_policy(policy, job.out / "model"), told[-1], tuple(told), tuple(notes))
 
 
 def weights_of(model: Foreign) -> dict[str, torch.Tensor]:

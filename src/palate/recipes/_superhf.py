@@ -79,7 +79,9 @@ def superhf(
 
     Raises:
         ConfigError: There is no reward, or an option is out of its range.
+        UnsupportedError: It was started in several processes.
     """
+    job.alone("superhf")
     judge = job.rewards()
     prompts = prompts_of(job.data)
     if superbatches < 1 or accumulate_prompts < 1 or samples < 2 or not prompts:

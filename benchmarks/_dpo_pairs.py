@@ -1,4 +1,4 @@
-"""Pairs, models and trainers that the benchmarks of DPO share; TRL takes tokens as well, as they are."""
+"""Pairs, models and trainers that the benchmarks of DPO and a test share; TRL takes tokens as they are."""
 
 import logging
 import os
@@ -56,18 +56,21 @@ def train_with_trl(
     before_step: Callable[[], None] = lambda: None,
     model_dtype: str = "float32",
     model: Any = None,
+    tokenizer: Any = None,
+    quiet: bool = True,
     **settings: Any,
 ) -> Any:
-    """Run TRL's DPOTrainer on the groups in their order, without shuffling."""
+    """Run TRL's DPOTrainer on the groups in their order; ``quiet`` silences the whole process for good."""
     import datasets
     import torch
     import transformers
     import trl
 
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    os.environ["TQDM_DISABLE"] = "1"
-    datasets.disable_progress_bars()
+    if quiet:
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        os.environ["TQDM_DISABLE"] = "1"
+        datasets.disable_progress_bars()
 
     class Ordered(trl.DPOTrainer):
         """Takes tokens as they are, in the order of the data."""
@@ -105,7 +108,6 @@ def train_with_trl(
     with tempfile.TemporaryDirectory() as folder:
         arguments = trl.DPOConfig(
             output_dir=folder,
-            beta=BETA,
             max_steps=steps,
             report_to="none",
             save_strategy="no",
@@ -113,7 +115,7 @@ def train_with_trl(
             disable_tqdm=True,
             use_cpu=True,
             dataloader_pin_memory=False,
-            **settings,
+            **{"beta": BETA, **settings},
         )
         peft_config = None
         if lora:
@@ -126,7 +128,7 @@ def train_with_trl(
             model=load(model_dtype) if model is None else model,
             args=arguments,
             train_dataset=data,
-            processing_class=transformers.AutoTokenizer.from_pretrained(folder_of_weights()),
+            processing_class=tokenizer or transformers.AutoTokenizer.from_pretrained(folder_of_weights()),
             peft_config=peft_config,
         )
         trainer.add_callback(Steps())

@@ -1,65 +1,46 @@
 """The loss curve of DPO is that of TRL's trainer, on the same pairs in the same order."""
 
+import importlib.util
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from palate.policy.objectives import dpo
 from palate.policy.trainer import Group, Lora, TrainOptions, Watch, adapt, train
 from palate.policy.trainer._run import data_order
 
-datasets = pytest.importorskip("datasets")
 transformers = pytest.importorskip("transformers")
-trl = pytest.importorskip("trl")
-pytest.importorskip("peft")
+for needed in ("datasets", "peft", "trl"):
+    pytest.importorskip(needed)
 from trainer_kit import some_groups, tiny_model, tiny_tokenizer  # noqa: E402
 
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 SAME = 1e-3  # promised for 50 steps of a real model; what is left here is rounding in 32 bits
 
 
-def losses_of_trl(model: Any, groups: list[Group], folder: Path, **settings: Any) -> list[float]:
-    losses: list[float] = []
-
-    class Ordered(trl.DPOTrainer):
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-            return dataset
-
-        def _get_train_sampler(self, *_: Any) -> Any:
-            return torch.utils.data.SequentialSampler(self.train_dataset)
-
-        def training_step(self, *given: Any, **more: Any) -> Any:
-            loss = super().training_step(*given, **more)
-            losses.append(float(loss))
-            return loss
-
-    rows = [
-        {"prompt_ids": list(g.prompt), "chosen_ids": list(chosen), "rejected_ids": list(rejected)}
-        for g in groups
-        for chosen, rejected in [g.completions]
-    ]
+def losses_of_trl(model: Any, groups: list[Group], **settings: Any) -> list[float]:
+    """As the benchmark of the loss curve has TRL do it."""
+    spec = importlib.util.spec_from_file_location("_dpo_pairs", BENCHMARKS / "_dpo_pairs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    shared = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shared)
     tokenizer = tiny_tokenizer()
     tokenizer.pad_token = "<unk>"
-    options = trl.DPOConfig(
-        output_dir=str(folder),
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
+    losses: list[float] = []
+    shared.train_with_trl(
+        groups,
+        lora=False,  # the model has its adapter already
+        model=model,
+        tokenizer=tokenizer,
+        quiet=False,
+        on_step=lambda _, numbers: losses.append(numbers["loss"]),
         bf16=False,
-        dataloader_pin_memory=False,
         lr_scheduler_type="constant",
-        logging_steps=1000,
         **settings,
     )
-    Ordered(
-        model=model,
-        args=options,
-        train_dataset=datasets.Dataset.from_list(rows),
-        processing_class=tokenizer,
-    ).train()
     return losses
 
 
@@ -90,9 +71,8 @@ def test_curves_agree(lora: Lora | None, tmp_path: Path) -> None:
         theirs = losses_of_trl(
             adapt(start, lora, "fp32", 3),
             [groups[place] for place in data_order(3, 0, 40)],
-            tmp_path / "theirs",
             beta=0.1,
-            max_steps=10,
+            steps=10,
             learning_rate=rate,
             per_device_train_batch_size=4,
             gradient_checkpointing=False,

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from palate.choice import Sites, log_sigmoid, propagate, site_of, tilted_moments
+from palate.choice import (
+    DirectPrior,
+    LatentPrior,
+    Sites,
+    log_sigmoid,
+    propagate,
+    site_of,
+    tilted_moments,
+)
+from palate.errors import InputError
 from palate.types import Array
 
 
@@ -103,3 +112,43 @@ def test_a_site_gives_back_its_moments() -> None:
     after = 1.0 / (1.0 / variance + precision)
     assert after == pytest.approx(found.variance_S)
     assert after * (mean / variance + pull) == pytest.approx(found.mean_S)
+
+
+def both_forms(rank: int, seed: int = 5) -> tuple[DirectPrior, LatentPrior, Array]:
+    """Forty differences of six values and an offset, whose covariance has the given rank, in both forms."""
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((7, rank))
+    kernel = 4.0 * root @ root.T
+    first = rng.integers(6, size=40)
+    place = np.stack([first, (first + rng.integers(1, 6, size=40)) % 6, np.full(40, 6)], axis=1)
+    weight = np.stack([rng.uniform(0.5, 1.5, 40), -rng.uniform(0.5, 1.5, 40), np.full(40, 0.3)], axis=1)
+    design = np.zeros((40, 7))
+    np.add.at(design, (np.arange(40)[:, None], place), weight)
+    return DirectPrior(design @ kernel @ design.T), LatentPrior(place, weight, kernel), design @ kernel
+
+
+@pytest.mark.parametrize("rank", [3, 7])
+def test_both_forms_of_a_prior_give_one_belief(rank: int) -> None:
+    direct, latent, cross = both_forms(rank)
+    sign = np.where(np.random.default_rng(6).random(40) < 0.6, 1.0, -1.0)
+    one, other = propagate(direct, logistic(sign)), propagate(latent, logistic(sign))
+    assert other.mean_S == pytest.approx(one.mean_S, abs=1e-6)
+    assert other.variance_S == pytest.approx(one.variance_S, rel=1e-6)
+    assert other.log_evidence == pytest.approx(one.log_evidence, abs=1e-6)
+    assert other.log_predictive_S == pytest.approx(one.log_predictive_S, abs=1e-6)
+    mean = direct.pushed(one.dual_S) @ cross
+    assert latent.pushed(other.dual_S) @ latent.kernel_LL == pytest.approx(mean, abs=1e-5)
+    # What is not known of the latent values, against a dense solution.
+    noise = np.diag(1.0 / one.sites.precision_S)
+    told = cross.T @ np.linalg.solve(direct.kernel_SS + noise, cross)
+    for prior, fit, rows in ((direct, one, cross.copy()), (latent, other, latent.kernel_LL.copy())):
+        half = prior.halves(fit.sites, rows)
+        assert half.T @ half == pytest.approx(told, abs=1e-4)
+    assert cross.T @ np.linalg.solve(direct.kernel_SS + noise, one.sites.pull_S / one.sites.precision_S) == (
+        pytest.approx(mean, abs=1e-5)
+    )
+
+
+def test_sites_must_name_latent_values_that_exist() -> None:
+    with pytest.raises(InputError, match="latent"):
+        LatentPrior(np.array([[0, 3]]), np.array([[1.0, -1.0]]), np.eye(3))

@@ -138,7 +138,7 @@ def test_votes_of_those_who_answer_for_one_candidate_alone_do_not_count() -> Non
     rows = {row.judge: row for row in found.judges}
     for k in range(3):
         assert rows[f"cheat {k}"].counted == 0.0
-        assert [odd.kind for odd in rows[f"cheat {k}"].odd][0] == "picks"
+        assert rows[f"cheat {k}"].odd[0].kind == "picks"
         assert "c1" in rows[f"cheat {k}"].odd[0].why
     assert not any(odd.kind == "picks" for k in range(6) for odd in rows[f"rater {k}"].odd)
     # Without their passes nobody could tell, and they would win.

@@ -51,7 +51,6 @@ from palate.choice._propagation import (
     LogLikelihood,
     Moments,
     Propagated,
-    Sites,
     propagate,
     site_of,
     tilted_moments,
@@ -74,6 +73,7 @@ from palate.choice._segments import (
     segment_test,
     segment_utilities,
 )
+from palate.choice._site_priors import DirectPrior, LatentPrior, SitePrior, Sites
 from palate.choice._trust import JudgeFit, TrustFit, fit_trust
 from palate.choice._verdicts import (
     Joint,
@@ -94,6 +94,7 @@ __all__ = [
     "PICKED",
     "Comparisons",
     "Concert",
+    "DirectPrior",
     "DriftFit",
     "DuelCounts",
     "Estimate",
@@ -104,6 +105,7 @@ __all__ = [
     "Joint",
     "JudgeFit",
     "LaplaceFit",
+    "LatentPrior",
     "LogLikelihood",
     "Moments",
     "Parameter",
@@ -118,6 +120,7 @@ __all__ = [
     "SegmentTest",
     "SegmentUtilities",
     "Shown",
+    "SitePrior",
     "Sites",
     "SmoothOwa",
     "Terms",

@@ -17,9 +17,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from palate.choice._site_priors import DirectPrior, SiteBelief, SitePrior, Sites
 from palate.types import Array
 
-__all__ = ["LogLikelihood", "Moments", "Propagated", "Sites", "propagate", "site_of", "tilted_moments"]
+__all__ = ["LogLikelihood", "Moments", "Propagated", "propagate", "site_of", "tilted_moments"]
 
 LogLikelihood: TypeAlias = Callable[[Array], Array]
 """Log-likelihood of S votes at ``(S, Q)`` values of their sites."""
@@ -29,13 +30,6 @@ _LOG_WEIGHT_Q = -0.5 * _GRID_Q**2 - np.log(np.exp(-0.5 * _GRID_Q**2).sum())
 _LEAST_PRECISION = 1e-10  # relative to the cavity's; a vote that widens the belief is taken as saying nothing
 _DAMPING = 0.9
 _SWEEPS = 40
-
-
-class Sites(NamedTuple):
-    """Natural parameters of the sites: ``precision_S`` ≥ 0 and ``pull_S`` = precision times location."""
-
-    precision_S: Array
-    pull_S: Array
 
 
 class Moments(NamedTuple):
@@ -49,18 +43,22 @@ class Moments(NamedTuple):
 class Propagated(NamedTuple):
     """The fit.
 
-    ``root_SS`` is the Cholesky factor of B; ``mean_S`` and ``variance_S`` are the belief about the sites' own
-    values; ``log_evidence`` approximates the log marginal likelihood in nats, for comparing priors;
-    ``log_predictive_S`` is the log-probability of each vote given all others, a by-product of the cavities
-    (Opper and Winther, "Gaussian processes for classification: mean-field algorithms", 2000).
+    ``mean_S`` and ``variance_S`` are the belief about the sites' own values; ``log_evidence`` approximates
+    the log marginal likelihood in nats, for comparing priors; ``log_predictive_S`` is the log-probability of
+    each vote given all others, a by-product of the cavities (Opper and Winther, "Gaussian processes for
+    classification: mean-field algorithms", 2000).
     """
 
     sites: Sites
-    root_SS: Array
     mean_S: Array
     variance_S: Array
     log_evidence: float
     log_predictive_S: Array
+
+    @property
+    def dual_S(self) -> Array:
+        """``(A K A^T + P^-1)^-1 P^-1 pull``: weights of the sites' covariances in any other mean."""
+        return self.sites.pull_S - self.sites.precision_S * self.mean_S
 
 
 def tilted_moments(mean_S: Array, variance_S: Array, log_likelihood: LogLikelihood) -> Moments:
@@ -89,7 +87,7 @@ def site_of(mean_S: Array, variance_S: Array, moments: Moments) -> Sites:
 
 
 def propagate(
-    kernel_SS: Array,
+    prior: Array | SitePrior,
     log_likelihood: LogLikelihood,
     start: Sites | None = None,
     *,
@@ -99,8 +97,7 @@ def propagate(
     """Fit the sites of S votes.
 
     Args:
-        kernel_SS: Prior covariance of the sites' values, ``(S, S)``, positive semi-definite with a positive
-            diagonal.
+        prior: Of the sites' values, or their covariance as ``(S, S)``.
         log_likelihood: Of each vote at ``(S, Q)`` values of its site, in nats, finite.
         start: Where to start, to save sweeps; by default from sites that say nothing.
         sweeps: At most so many passes over all sites.
@@ -109,11 +106,12 @@ def propagate(
     Returns:
         The fit; with no votes, an empty one of evidence 0.
     """
-    size = len(kernel_SS)
+    prior = prior if not isinstance(prior, np.ndarray) else DirectPrior(prior)
+    size = len(prior)
     sites = start or Sites(np.zeros(size), np.zeros(size))
-    state = _refresh(kernel_SS, sites)
+    known = prior.believed(sites)
     for _ in range(sweeps if size else 0):
-        _, mean_S, variance_S = state
+        mean_S, variance_S, _ = known
         cavity_mean_S, cavity_variance_S = _cavity(sites, mean_S, variance_S)
         found = tilted_moments(cavity_mean_S, cavity_variance_S, log_likelihood)
         wanted = site_of(cavity_mean_S, cavity_variance_S, found)
@@ -123,27 +121,14 @@ def propagate(
             sites.precision_S + _DAMPING * (wanted.precision_S - sites.precision_S),
             sites.pull_S + _DAMPING * (wanted.pull_S - sites.pull_S),
         )
-        state = _refresh(kernel_SS, sites)
+        known = prior.believed(sites)
         if moved < tolerance * unit:
             break
-    root_SS, mean_S, variance_S = state
-    cavity_mean_S, cavity_variance_S = _cavity(sites, mean_S, variance_S)
-    mass_S = tilted_moments(cavity_mean_S, cavity_variance_S, log_likelihood).log_mass_S if size else mean_S
-    return Propagated(sites, root_SS, mean_S, variance_S, _evidence(sites, state, mass_S), mass_S)
-
-
-def _refresh(kernel_SS: Array, sites: Sites) -> tuple[Array, Array, Array]:
-    """Cholesky factor of B, and mean and variance of every site's value."""
-    from scipy.linalg import solve_triangular
-
-    root_S = np.sqrt(sites.precision_S)
-    system_SS = root_S[:, None] * kernel_SS * root_S[None, :]
-    system_SS[np.diag_indices_from(system_SS)] += 1.0
-    factor_SS = np.asarray(np.linalg.cholesky(system_SS), dtype=np.float64)
-    half_SS = solve_triangular(factor_SS, root_S[:, None] * kernel_SS, lower=True, check_finite=False)
-    variance_S = np.diag(kernel_SS) - np.einsum("ab,ab->b", half_SS, half_SS)
-    mean_S = kernel_SS @ sites.pull_S - half_SS.T @ (half_SS @ sites.pull_S)
-    return factor_SS, mean_S, np.maximum(variance_S, 1e-12)
+    cavity_mean_S, cavity_variance_S = _cavity(sites, known.mean_S, known.variance_S)
+    mass_S = np.zeros(0)
+    if size:
+        mass_S = tilted_moments(cavity_mean_S, cavity_variance_S, log_likelihood).log_mass_S
+    return Propagated(sites, known.mean_S, known.variance_S, _evidence(sites, known, mass_S), mass_S)
 
 
 def _cavity(sites: Sites, mean_S: Array, variance_S: Array) -> tuple[Array, Array]:
@@ -152,15 +137,15 @@ def _cavity(sites: Sites, mean_S: Array, variance_S: Array) -> tuple[Array, Arra
     return (mean_S / variance_S - sites.pull_S) / precision_S, 1.0 / precision_S
 
 
-def _evidence(sites: Sites, state: tuple[Array, Array, Array], mass_S: Array) -> float:
-    factor_SS, mean_S, variance_S = state
+def _evidence(sites: Sites, known: SiteBelief, mass_S: Array) -> float:
+    mean_S, variance_S, half_log_determinant = known
     cavity_mean_S, cavity_variance_S = _cavity(sites, mean_S, variance_S)
     precision_S, pull_S = sites
     total_S = precision_S + 1.0 / cavity_variance_S
     known_S = cavity_mean_S / cavity_variance_S * (precision_S * cavity_mean_S - 2.0 * pull_S) / total_S
     return float(
         mass_S.sum()
-        - np.log(np.diag(factor_SS)).sum()
+        - half_log_determinant
         + 0.5 * np.log1p(precision_S * cavity_variance_S).sum()
         + 0.5 * pull_S @ mean_S
         + 0.5 * (known_S - pull_S**2 / total_S).sum()

@@ -14,9 +14,10 @@ the choice, not in the belief, make up for the votes that follow (measured, see 
 Moments, not the mode: with a consistent judge Laplace's approximation breaks down where it is needed most,
 see docs/lab-log.md. Scale and habits are learnt anew after each of the first ten votes and then whenever the
 votes have grown by a quarter; in between, a vote is taken in by one exact rank-one step (assumed-density
-filtering), which costs the votes times the candidates and no more. Responses that became known, which give
-the votes a prior of their own (_answers.py), are taken in at the same checkpoints. The belief is nevertheless
-a function of what was told alone: fitting from nothing starts at the last such checkpoint.
+filtering), which costs the votes times the candidates and no more. Learning anew costs the cube of the votes
+or of the utilities that they touch, whichever are fewer. Responses that became known, which give the votes a
+prior of their own (_answers.py), are taken in at the same checkpoints. The belief is nevertheless a function
+of what was told alone: fitting from nothing starts at the last such checkpoint.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.choice import (
+    DirectPrior,
     Gaussian,
+    LatentPrior,
+    SitePrior,
     Sites,
     eubo,
     observe_pair,
@@ -77,10 +81,10 @@ def palate_checkpoint(votes: int) -> int:
 
 
 class _Halves:
-    """Rows h with ``posterior covariance = prior - h^T h``, one a vote; fits that grow share the storage."""
+    """Rows h with ``posterior covariance = prior - h^T h``; fits that grow share the storage."""
 
-    def __init__(self, half_SE: Array) -> None:
-        self.array, self.used = half_SE, len(half_SE)
+    def __init__(self, half_KE: Array) -> None:
+        self.array, self.used = half_KE, len(half_KE)
 
     def extended(self, used: int, row_E: Array) -> "_Halves":
         """With one more row after the first ``used``; in place if those are all there are."""
@@ -105,6 +109,8 @@ class Believed:
         habits: Of the judges.
         mean_E: Means of the utilities, of what votes on known responses are about, and of the side offset.
         variance_E: Their variances.
+        halves: Rows that say what the votes tell; shared with the fits of more votes.
+        known: How many of them there are.
         held_out: How well the votes up to the last checkpoint are foretold by the others.
     """
 
@@ -115,12 +121,13 @@ class Believed:
     mean_E: Array = field(repr=False)
     variance_E: Array = field(repr=False)
     halves: _Halves = field(repr=False)
+    known: int = 0
     held_out: HeldOut | None = None
 
     @property
-    def half_SE(self) -> Array:
-        """One row a vote; the covariance is the prior's minus their Gram matrix."""
-        return self.halves.array[: len(self.history)]
+    def half_KE(self) -> Array:
+        """The covariance is the prior's minus the Gram matrix of these rows."""
+        return self.halves.array[: self.known]
 
     @property
     def mean_N(self) -> Array:
@@ -169,8 +176,8 @@ class Believed:
         return value_X
 
     def _covariance(self, rows_S: NDArray[np.int64]) -> Array:
-        half_SK = self.half_SE[:, rows_S]
-        return self.scale**2 * self.prior.between(rows_S, rows_S) - half_SK.T @ half_SK
+        half_KS = self.half_KE[:, rows_S]
+        return self.scale**2 * self.prior.between(rows_S, rows_S) - half_KS.T @ half_KS
 
 
 @dataclass(frozen=True)
@@ -243,8 +250,7 @@ class Palate:
         """
         if not len(history):
             return self.centre, None
-        _, unit_SS, side_SS = _problem(prior, 1.0, history, habits)
-        unit_SS = unit_SS - side_SS
+        about = _about(prior, history, habits)
         said = likelihood(history, habits)
         log_T = np.log(np.array(self.scales))
         away_T = (log_T - np.log(self.centre)) / self.spread
@@ -256,8 +262,7 @@ class Palate:
             while 0 <= place < len(log_T) and (
                 place == middle or value_T[place - step] > value_T.max() - _GONE
             ):
-                kernel_SS = self.scales[place] ** 2 * unit_SS + side_SS
-                fit = propagate(kernel_SS, said, sites, tolerance=_ROUGH)
+                fit = propagate(about.prior(self.scales[place]), said, sites, tolerance=_ROUGH)
                 found[place] = sites = fit.sites
                 value_T[place] = fit.log_evidence - 0.5 * away_T[place] ** 2
                 place += step
@@ -298,9 +303,9 @@ class Palate:
 def _improved(
     prior: _AnyPrior, scale: float, history: History, habits: Habits, start: Sites | None
 ) -> Habits:
-    site, kernel_SS, _ = _problem(prior, scale, history, habits)
-    fit = propagate(kernel_SS, likelihood(history, habits), start, tolerance=_ROUGH)
-    offset = SIDE_VARIANCE * float(site.side_S @ _dual(kernel_SS, fit.sites, fit.root_SS))
+    about = _about(prior, history, habits)
+    fit = propagate(about.prior(scale), likelihood(history, habits), start, tolerance=_ROUGH)
+    offset = SIDE_VARIANCE * float(about.site.side_S @ fit.dual_S)
     return improve(history, habits, fit, offset)
 
 
@@ -308,8 +313,8 @@ def _aligned(
     prior: JudgedPrior, scale: float, history: History, habits: Habits, start: Sites | None
 ) -> JudgedPrior:
     def evidence(trial: JudgedPrior) -> float:
-        _, kernel_SS, _ = _problem(trial, scale, history, habits)
-        return propagate(kernel_SS, likelihood(history, habits), start, tolerance=_ROUGH).log_evidence
+        own = _about(trial, history, habits).prior(scale)
+        return propagate(own, likelihood(history, habits), start, tolerance=_ROUGH).log_evidence
 
     return improve_alignments(prior, evidence)
 
@@ -362,52 +367,84 @@ def _among_sites(cross_SE: Array, site: Directions) -> Array:
     )
 
 
-def _problem(
-    prior: _AnyPrior, scale: float, history: History, habits: Habits
-) -> tuple[Directions, Array, Array]:
-    """Sites, their prior covariance, and the side offset's share of it."""
+@dataclass(frozen=True)
+class _About:
+    """What votes are about: the directions of their sites among the utilities that they touch and the offset.
+
+    Args:
+        site: Of each vote, in rows of the prior.
+        seen_U: Those rows.
+        place_2S: Where each site's two are among them.
+        table_UU: Their covariance for a scale of one.
+    """
+
+    site: Directions
+    seen_U: NDArray[np.int64]
+    place_2S: NDArray[np.int64]
+    table_UU: Array
+
+    @property
+    def latent(self) -> bool:
+        """Whether there are fewer utilities than votes."""
+        return len(self.seen_U) + 1 < len(self.site.first_S)
+
+    def prior(self, scale: float) -> SitePrior:
+        """Of the sites' values."""
+        return self._latent(scale) if self.latent else DirectPrior(self._direct(scale))
+
+    def cross(self, prior: _AnyPrior, scale: float) -> Array:
+        """Prior covariance of what :meth:`prior` has a row for with all utilities and the offset."""
+        if not self.latent:
+            return _cross(prior, scale, self.site)
+        one_U, none_U = np.ones(len(self.seen_U)), np.zeros(len(self.seen_U))
+        cross_UE = _cross(prior, scale, Directions(self.seen_U, self.seen_U, one_U, none_U, none_U))
+        return np.concatenate([cross_UE, np.append(np.zeros(len(prior)), SIDE_VARIANCE)[None, :]])
+
+    def _latent(self, scale: float) -> LatentPrior:
+        size, site = len(self.seen_U), self.site
+        kernel_LL = np.zeros((size + 1, size + 1))
+        kernel_LL[:size, :size] = scale**2 * self.table_UU
+        kernel_LL[size, size] = SIDE_VARIANCE
+        place_S3 = np.stack([*self.place_2S, np.full(len(site.first_S), size)], axis=1)
+        return LatentPrior(place_S3, np.stack([site.left_S, site.right_S, site.side_S], axis=1), kernel_LL)
+
+    def _direct(self, scale: float) -> Array:
+        site, table_UU = self.site, scale**2 * self.table_UU
+        first_S, second_S = self.place_2S
+        row_SU = site.left_S[:, None] * table_UU[first_S] + site.right_S[:, None] * table_UU[second_S]
+        kernel_SS = row_SU[:, first_S] * site.left_S + row_SU[:, second_S] * site.right_S
+        return kernel_SS + SIDE_VARIANCE * site.side_S[:, None] * site.side_S[None, :]
+
+
+def _about(prior: _AnyPrior, history: History, habits: Habits) -> _About:
     site = directions(_placed(prior, history), habits)
-    seen, place_2S = np.unique(np.stack([site.first_S, site.second_S]), return_inverse=True)
-    table = scale**2 * prior.between(seen, seen)
-    first_S, second_S = place_2S.reshape(2, -1)
-    row_SU = site.left_S[:, None] * table[first_S] + site.right_S[:, None] * table[second_S]
-    kernel_SS = row_SU[:, first_S] * site.left_S + row_SU[:, second_S] * site.right_S
-    side_SS: Array = SIDE_VARIANCE * site.side_S[:, None] * site.side_S[None, :]
-    return site, kernel_SS + side_SS, side_SS
-
-
-def _dual(kernel_SS: Array, sites: Sites, root_SS: Array) -> Array:
-    """``(K + precision^-1)^-1 (pull / precision)``: weights of the sites' covariances in the mean."""
-    from scipy.linalg import cho_solve
-
-    root_S = np.sqrt(sites.precision_S)
-    return sites.pull_S - root_S * cho_solve((root_SS, True), root_S * (kernel_SS @ sites.pull_S))
+    seen_U, place_2S = np.unique(np.stack([site.first_S, site.second_S]), return_inverse=True)
+    return _About(site, seen_U, place_2S.reshape(2, -1), prior.between(seen_U, seen_U))
 
 
 def _believe(
     prior: _AnyPrior, scale: float, history: History, habits: Habits, start: Sites | None
 ) -> Believed:
-    from scipy.linalg import solve_triangular
-
-    site, kernel_SS, _ = _problem(prior, scale, history, habits)
-    fit = propagate(kernel_SS, likelihood(history, habits), start)
-    cross_SE = _cross(prior, scale, site)
-    mean_E = _dual(kernel_SS, fit.sites, fit.root_SS) @ cross_SE
-    cross_SE *= np.sqrt(fit.sites.precision_S)[:, None]
-    half_SE = solve_triangular(fit.root_SS, cross_SE, lower=True, overwrite_b=True, check_finite=False)
+    about = _about(prior, history, habits)
+    own = about.prior(scale)
+    fit = propagate(own, likelihood(history, habits), start)
+    cross_XE = about.cross(prior, scale)
+    mean_E = own.pushed(fit.dual_S) @ cross_XE
+    half_KE = own.halves(fit.sites, cross_XE)
     variance_E = np.append(scale**2 * prior.variance_N, SIDE_VARIANCE)
-    variance_E = np.maximum(variance_E - np.einsum("se,se->e", half_SE, half_SE), 0.0)
+    variance_E = np.maximum(variance_E - np.einsum("ke,ke->e", half_KE, half_KE), 0.0)
     loss_S = -fit.log_predictive_S[history.outcome_M != 0.5]
     held_out = held_out_loss(loss_S) if len(loss_S) else None
-    return Believed(history, prior, scale, habits, mean_E, variance_E, _Halves(half_SE), held_out)
+    halves = _Halves(half_KE)
+    return Believed(history, prior, scale, habits, mean_E, variance_E, halves, len(half_KE), held_out)
 
 
 def _take_in(now: Believed, history: History) -> Believed:
     """One more vote, by the moments that it gives to its own site."""
     last = history.part(slice(-1, None))
     site = directions(_placed(now.prior, last), now.habits)
-    half_SE, along_1E = now.half_SE, _cross(now.prior, now.scale, site)
-    along_E = along_1E[0] - _among_sites(half_SE, site)[:, 0] @ half_SE
+    half_KE, along_1E = now.half_KE, _cross(now.prior, now.scale, site)
+    along_E = along_1E[0] - _among_sites(half_KE, site)[:, 0] @ half_KE
     variance_1 = np.maximum(_among_sites(along_E[None, :], site)[:, 0], 1e-12)
     mean_1 = _among_sites(now.mean_E[None, :], site)[:, 0]
     moments = tilted_moments(mean_1, variance_1, likelihood(last, now.habits))
@@ -419,7 +456,8 @@ def _take_in(now: Believed, history: History) -> Believed:
         history=history,
         mean_E=now.mean_E + gain * along_E,
         variance_E=np.maximum(now.variance_E - row_E**2, 0.0),
-        halves=now.halves.extended(len(now.history), row_E),
+        halves=now.halves.extended(now.known, row_E),
+        known=now.known + 1,
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from palate.choice import HeldOut
 from palate.errors import InputError
 from palate.operations import FIT_SECONDS, Counted, Histogram, fitted
-from palate.store import StudyState
+from palate.store import StudyState, seed_of
 from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
 from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
 
@@ -33,11 +33,6 @@ TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
 NOTHING: Mapping[tuple[str, str], Array] = MappingProxyType({})
 KIN = 200  # children and parents that tell how near new children may be
-
-
-def seed_of(candidates: Mapping[str, Candidate]) -> str:
-    """Identifier of the prompt that the study started from: origin ``seed``, else the first candidate."""
-    return next((c.id for c in candidates.values() if c.lineage.origin == "seed"), next(iter(candidates)))
 
 
 def by_context(candidates: Iterable[Candidate]) -> dict[str | None, list[Candidate]]:

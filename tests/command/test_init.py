@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from palate.command._study_file import Answers, study_file, toml_text
-from palate.config import load_inputs, parse_config, read_config
+from palate.command._study_file import Answers, study_file
+from palate.config import load_inputs, parse_config, read_config, toml_text
 
 Call = Callable[..., Result]
 NASTY = 'say "hi" \\ there\n\t# no comment \x7f \x00 ü {{x}} """ \'\'\''

@@ -1,9 +1,10 @@
 """The text of a new study file: commented, and accepted by ``read_config`` as it is."""
 
-import json
 from dataclasses import dataclass
 
-__all__ = ["Answers", "study_file", "toml_text"]
+from palate.config import toml_text
+
+__all__ = ["Answers", "study_file"]
 
 SAMPLE = (
     "Where is my parcel? It should have come on Monday.",
@@ -29,17 +30,6 @@ class Answers:
     inputs: str = ""
     column: str = ""
     candidates: int = 30
-
-
-def toml_text(text: str) -> str:
-    r"""A text as TOML writes it, on one line.
-
-    Example:
-        >>> print(toml_text('say "hi"'))
-        "say \"hi\""
-    """
-    # A JSON string is a TOML string, but for DEL, which TOML wants escaped too.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _model(answers: Answers) -> str:

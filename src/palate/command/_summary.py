@@ -1,6 +1,5 @@
 """What was learnt, in words: the end of a run, and the reading verbs."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from palate.command._say import clean, one_line, percent
@@ -9,7 +8,7 @@ if TYPE_CHECKING:
     from palate.models import Spent
     from palate.statistics import Promotion
     from palate.store import StudyState
-    from palate.types import Belief, Candidate, Json
+    from palate.types import Belief, Json
 
 __all__ = [
     "answers_text",
@@ -17,15 +16,8 @@ __all__ = [
     "cost_words",
     "promotion_json",
     "promotion_words",
-    "seed_id",
     "summary",
 ]
-
-
-def seed_id(candidates: "Mapping[str, Candidate]") -> str | None:
-    """The prompt that the study started from: of origin ``seed``, else the first; none without candidates."""
-    named = (c.id for c in candidates.values() if c.lineage.origin == "seed")
-    return next(named, next(iter(candidates), None))
 
 
 def cost_words(spent: "Spent") -> str:
@@ -57,14 +49,16 @@ def summary(state: "StudyState", belief: "Belief | None", *, cost: str | None = 
 
 
 def _verdict(state: "StudyState", belief: "Belief") -> list[str]:
-    first, seed = belief.standings[0], seed_id(state.candidates)
+    from palate.store import seed_of
+
+    first, seed = belief.standings[0], seed_of(state.candidates)
     sure = f"{percent(first.p_best)} sure that it is the best of {len(state.candidates)}"
     lines = [f"Best prompt ({sure}):", ""]
     lines += [f"    {line}" for line in clean(state.candidates[belief.best].text).split("\n")]
     lines.append("")
     if belief.best == seed:
         lines.append("It is the seed prompt itself: nothing better was found.")
-    elif seed is not None:
+    else:
         lines.append(
             f"It beats the seed prompt in {percent(first.mean)} of duels "
             f"(95 % interval {percent(first.low)} to {percent(first.high)})."
@@ -104,12 +98,14 @@ def answers_text(state: "StudyState", belief: "Belief") -> str:
 
 
 def _contexts_json(state: "StudyState", belief: "Belief") -> "list[Json]":
+    from palate.store import seed_of
+
     told: list[Json] = []
     for context in belief.contexts:
         first = context.standings[0]
         candidate = state.candidates.get(first.candidate_id)
         group = {c.id: c for c in state.candidates.values() if c.context == context.input_id}
-        seed = seed_id(group)
+        seed = seed_of(group) if group else None
         told.append(
             {
                 "input": context.input_id,
@@ -128,12 +124,12 @@ def _contexts_json(state: "StudyState", belief: "Belief") -> "list[Json]":
 
 def _promotion(state: "StudyState", belief: "Belief | None") -> "Promotion | None":
     """What held-out votes say of the winner; nothing for answers to single inputs, or before a vote."""
-    seed = seed_id(state.candidates)
-    if belief is None or seed is None or belief.contexts or belief.best not in state.candidates:
+    if belief is None or belief.contexts or belief.best not in state.candidates:
         return None
     from palate.statistics import promotion
+    from palate.store import seed_of
 
-    return promotion(state.votes, belief.best, seed)
+    return promotion(state.votes, belief.best, seed_of(state.candidates))
 
 
 def promotion_words(state: "StudyState", belief: "Belief | None") -> str:
@@ -156,7 +152,9 @@ def promotion_json(state: "StudyState", belief: "Belief | None") -> "Json":
 
 def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json]":
     """The same as data; every key is always there, ``null`` before the first vote."""
-    seed = seed_id(state.candidates)
+    from palate.store import seed_of
+
+    seed = state.candidates[seed_of(state.candidates)].text if state.candidates else None
     given: dict[str, Json] = {
         "candidate": None,
         "prompt": None,
@@ -168,7 +166,7 @@ def belief_json(state: "StudyState", belief: "Belief | None") -> "dict[str, Json
         "stop": False,
         "reason": None,
         "contexts": [],
-        "seed_prompt": state.candidates[seed].text if seed is not None else None,
+        "seed_prompt": seed,
     }
     if belief is None or not belief.standings or belief.best not in state.candidates:
         return given

@@ -17,7 +17,7 @@ from palate.types import Ballot, Duel, Response, Verdict
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from palate.store import Store, StudyState
+    from palate.store import Store
 
 __all__ = ["VotingTerminal"]
 
@@ -141,7 +141,7 @@ class VotingTerminal:
 
     def _over(self) -> bool:
         self._state.follow(self._store)
-        limit = _votes_wanted(self._state)
+        limit = self._state.votes_wanted
         taught = sum(vote.verdict.teaches for vote in self._state.votes)
         return self._state.closed is not None or (limit is not None and taught >= limit)
 
@@ -239,10 +239,3 @@ class VotingTerminal:
         table.add_column(ratio=1)
         table.add_row(left, right)
         self._console.print(table)
-
-
-def _votes_wanted(state: "StudyState") -> int | None:
-    """The votes that the study asks for: ``[budget] votes`` of its file, or ``max_votes`` in Python."""
-    budget = state.settings.get("budget")
-    votes = budget.get("votes") if isinstance(budget, dict) else state.settings.get("votes")
-    return votes if isinstance(votes, int) else None

@@ -22,6 +22,7 @@ from palate.config._tables import (
     StudyConfig,
     StudyTable,
 )
+from palate.config._toml import toml_text
 
 __all__ = [
     "BudgetTable",
@@ -51,4 +52,5 @@ __all__ = [
     "raters_from_python",
     "read_config",
     "read_rows",
+    "toml_text",
 ]

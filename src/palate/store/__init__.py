@@ -23,7 +23,15 @@ from palate.store._invitations import Invitation, Invitations, invitation_payloa
 from palate.store._outline import StudyOutline
 from palate.store._postgres_url import check_address, is_postgres
 from palate.store._raters import RaterRules
-from palate.store._state import GrowthRound, Progress, ShownDuel, Stage, StudyState, guideline_version
+from palate.store._state import (
+    GrowthRound,
+    Progress,
+    ShownDuel,
+    Stage,
+    StudyState,
+    guideline_version,
+    seed_of,
+)
 from palate.store._store import Store, check_server, open_store
 
 __all__ = [
@@ -59,5 +67,6 @@ __all__ = [
     "open_store",
     "pairing_payload",
     "secret_hash",
+    "seed_of",
     "utc_now",
 ]

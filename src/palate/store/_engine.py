@@ -9,6 +9,7 @@ on its way.
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "foreign_text",
     "info_for",
     "make_engine",
+    "own_file",
     "refuse_foreign",
     "refuse_place",
     "wal_is_safe",
@@ -87,6 +89,15 @@ def actual_info(wanted: StoreInfo, journal: str) -> StoreInfo:
         return wanted
     why = f"SQLite kept {journal!r} where {wanted.journal!r} was asked for; just as safe"
     return wanted._replace(journal=journal, why=why)
+
+
+def own_file(path: Path) -> None:
+    """Make a study's file so that its owner alone can read it: names and votes of people lie in it.
+
+    SQLite gives the files beside it the same rights. One that is there keeps the rights that it has.
+    """
+    with suppress(OSError):  # SQLite says better why a file cannot be made
+        path.touch(0o600)
 
 
 def refuse_place(path: Path, mounts: str | None = None) -> None:

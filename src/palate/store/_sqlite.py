@@ -17,6 +17,7 @@ from palate.store._engine import (
     foreign_text,
     info_for,
     make_engine,
+    own_file,
     refuse_foreign,
     refuse_place,
 )
@@ -46,6 +47,8 @@ class SqliteBackend:
         self._lock = ServerLock(path) if exclusive else None
         info = info_for(_dbapi.sqlite_version_info)
         self._info = info if journal is None else info._replace(journal=journal)
+        if create:
+            own_file(path)
         self.writing = make_engine(path, create=create, begin="BEGIN IMMEDIATE", journal=self._info.journal)
         self.reading = make_engine(path, create=False, begin="BEGIN", journal=self._info.journal)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from palate.errors import StoreError
 from palate.store import _dbapi
-from palate.store._engine import explain, make_engine, refuse_place
+from palate.store._engine import explain, make_engine, own_file, refuse_place
 from palate.store._verify import find_problems
 
 __all__ = ["back_up", "check_target", "file_damage", "sync_folder"]
@@ -46,6 +46,7 @@ def back_up(source: Path, connection: Connection, target: Path) -> None:
 
 def _copy(connection: Connection, draft: Path) -> None:
     source: Any = connection.connection.dbapi_connection
+    own_file(draft)
     target = _dbapi.connect(str(draft))
     try:
         with target.handle.backup("main", source.handle, "main") as copy:

@@ -9,7 +9,8 @@ no clock, no table, no file.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from palate.errors import StoreError
 from palate.store._events import (
@@ -25,7 +26,16 @@ from palate.store._invitations import ACCESS, Invitations
 from palate.store._raters import GOLD, RaterRules, Stage, rater_rules, stage_of
 from palate.types import Candidate, Input, Pairing, Verdict, Vote, digest
 
-__all__ = ["EventSource", "GrowthRound", "Progress", "ShownDuel", "Stage", "StudyState", "guideline_version"]
+__all__ = [
+    "EventSource",
+    "GrowthRound",
+    "Progress",
+    "ShownDuel",
+    "Stage",
+    "StudyState",
+    "guideline_version",
+    "seed_of",
+]
 
 
 class EventSource(Protocol):
@@ -103,6 +113,11 @@ class Progress(NamedTuple):
 def guideline_version(guidelines: str) -> str:
     """The name of a wording of the guidelines: 16 hexadecimal digits of its hash."""
     return digest(guidelines)[:16]
+
+
+def seed_of(candidates: Mapping[str, Candidate]) -> str:
+    """Identifier of the prompt that the study started from: origin ``seed``, else the first candidate."""
+    return next((c.id for c in candidates.values() if c.lineage.origin == "seed"), next(iter(candidates)))
 
 
 class StudyState:
@@ -193,6 +208,13 @@ class StudyState:
         return list(self._waiting.values())
 
     @property
+    def votes_wanted(self) -> int | None:
+        """The votes that the study asks for: ``[budget] votes`` of its file, or ``max_votes`` in Python."""
+        budget = self.settings.get("budget")
+        votes = budget.get("votes") if isinstance(budget, dict) else self.settings.get("votes")
+        return votes if isinstance(votes, int) else None
+
+    @property
     def grown(self) -> int:
         """How many candidates came of growth."""
         return sum(len(each.made or ()) for each in self.growth.values())
@@ -251,7 +273,7 @@ class StudyState:
     def _step(self, event: StoredEvent) -> None:
         """Take one event in, wherever it stands among the others."""
         try:
-            self._steps()[event.kind](event)
+            self._STEPS[event.kind](self, event)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"event {event.seq} ({event.kind}) does not fit what came before it: {error!r}; "
@@ -472,27 +494,29 @@ class StudyState:
             ended = begun._replace(made=tuple(record["made"]), refused=refused, remark=record["remark"])
             self.growth[begun.number] = ended
 
-    def _steps(self) -> Mapping[EventKind, Callable[[StoredEvent], None]]:
-        return {
-            EventKind.STUDY_CREATED: self._configure,
-            EventKind.CONFIG_CHANGED: self._configure,
-            EventKind.INPUTS_ADDED: self._add_inputs,
-            EventKind.CANDIDATES_ADDED: self._add_candidates,
-            EventKind.CANDIDATE_WITHDRAWN: self._withdraw,
-            EventKind.PAIRING_OPENED: self._open_pairing,
-            EventKind.DUEL_SHOWN: self._show,
-            EventKind.VOTED: self._vote,
-            EventKind.UNDONE: self._undo,
-            EventKind.RESPONSE_FAILED: self._fail,
-            EventKind.STUDY_CLOSED: self._close,
-            EventKind.STUDY_REOPENED: self._reopen,
-            EventKind.GROWTH_STARTED: self._start_growth,
-            EventKind.GROWTH_ENDED: self._end_growth,
-            EventKind.LEASE_EXPIRED: self._let_go,
-            EventKind.LEASE_RENEWED: self._renew,
-            EventKind.PAIRING_EXTENDED: self._extend,
-            EventKind.GOLD_ADDED: self._add_gold,
-            EventKind.RATER_JOINED: self._join,
-            EventKind.RATER_REMOVED: self._remove,
-            **dict.fromkeys(ACCESS, self.invitations.apply),
+    # Made once, not for every event; by way of the instance, so that a subclass may have its own methods.
+    _STEPS: ClassVar[Mapping[EventKind, Callable[["StudyState", StoredEvent], None]]] = MappingProxyType(
+        {
+            EventKind.STUDY_CREATED: lambda state, event: state._configure(event),
+            EventKind.CONFIG_CHANGED: lambda state, event: state._configure(event),
+            EventKind.INPUTS_ADDED: lambda state, event: state._add_inputs(event),
+            EventKind.CANDIDATES_ADDED: lambda state, event: state._add_candidates(event),
+            EventKind.CANDIDATE_WITHDRAWN: lambda state, event: state._withdraw(event),
+            EventKind.PAIRING_OPENED: lambda state, event: state._open_pairing(event),
+            EventKind.DUEL_SHOWN: lambda state, event: state._show(event),
+            EventKind.VOTED: lambda state, event: state._vote(event),
+            EventKind.UNDONE: lambda state, event: state._undo(event),
+            EventKind.RESPONSE_FAILED: lambda state, event: state._fail(event),
+            EventKind.STUDY_CLOSED: lambda state, event: state._close(event),
+            EventKind.STUDY_REOPENED: lambda state, event: state._reopen(event),
+            EventKind.GROWTH_STARTED: lambda state, event: state._start_growth(event),
+            EventKind.GROWTH_ENDED: lambda state, event: state._end_growth(event),
+            EventKind.LEASE_EXPIRED: lambda state, event: state._let_go(event),
+            EventKind.LEASE_RENEWED: lambda state, event: state._renew(event),
+            EventKind.PAIRING_EXTENDED: lambda state, event: state._extend(event),
+            EventKind.GOLD_ADDED: lambda state, event: state._add_gold(event),
+            EventKind.RATER_JOINED: lambda state, event: state._join(event),
+            EventKind.RATER_REMOVED: lambda state, event: state._remove(event),
+            **dict.fromkeys(ACCESS, lambda state, event: state.invitations.apply(event)),
         }
+    )

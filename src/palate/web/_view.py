@@ -85,7 +85,7 @@ class StudyView:
         owner = person.role is Role.OWNER
         closed = state.closed is not None
         open_duels = [] if closed else self.store.open_duels(person.judge, PREFETCH)
-        limit = _limit(state)
+        limit = state.votes_wanted
         finished = closed or (limit is not None and state.taught >= limit and not open_duels)
         given, undo = state.given_by(person.judge)
         progress: dict[str, Json] = {"mine": given, "taught": state.taught, "limit": limit}
@@ -177,10 +177,3 @@ def _advice(belief: Belief | None) -> dict[str, Json] | None:
     if belief is None:
         return None
     return {"stop": belief.stop, "text": belief.reason}
-
-
-def _limit(state: StudyState) -> int | None:
-    """The votes that the study asks for: ``[budget] votes`` of its file, or ``max_votes`` in Python."""
-    budget = state.settings.get("budget")
-    votes = budget.get("votes") if isinstance(budget, dict) else state.settings.get("votes")
-    return votes if isinstance(votes, int) else None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from palate.config import toml_text
 from palate.errors import InputError
 from palate.integrations.promptfoo._nunjucks import as_text, look_up, variables
 from palate.integrations.promptfoo._prompts import Prompt
@@ -193,7 +194,7 @@ def study_text(
     columns = "".join(
         [
             'column = "input"               # what raters read; the other columns fill the prompts\n',
-            f"reference_column = {_toml(_REFERENCE)}   # only --judge simulated reads it\n"
+            f"reference_column = {toml_text(_REFERENCE)}   # only --judge simulated reads it\n"
             if answered
             else "",
         ]
@@ -201,14 +202,14 @@ def study_text(
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     apart = len(rows) > INLINE or sum(map(len, lines)) > SHORT
     inputs = (
-        f"path = {_toml(inputs_file)}\n{columns}" if apart else f"{columns}inline = [\n{_inline(rows)}]\n"
+        f"path = {toml_text(inputs_file)}\n{columns}" if apart else f"{columns}inline = [\n{_inline(rows)}]\n"
     )
     text = f"""\
 #:schema {schema}
 # A Palate study, made from {_comment(source)}. Run it with: palate run FILE
 {_left_out(told)}
 [study]
-name = {_toml(name)}
+name = {toml_text(name)}
 guidelines = {_block(_guidelines(rubrics))}
 candidates = {max(30, len(shape.texts))}                # how many prompts compete: yours, and new ones
 seed = 0
@@ -266,11 +267,11 @@ kind = "embedded"              # small, on this machine: pip install 'palate[loc
 
 def _model(provider: Provider) -> Iterator[str]:
     yield 'kind = "openai"'
-    yield f"model = {_toml(provider.model)}"
+    yield f"model = {toml_text(provider.model)}"
     if provider.base_url:
-        yield f"base_url = {_toml(provider.base_url)}"
+        yield f"base_url = {toml_text(provider.base_url)}"
     if provider.api_key_env:
-        yield f"api_key_env = {_toml(provider.api_key_env)}   # the NAME of the variable, never the key"
+        yield f"api_key_env = {toml_text(provider.api_key_env)}   # the NAME of the variable, never the key"
     if provider.extra:
         yield f"extra = {_table(provider.extra)}"
     if provider.omit:
@@ -287,7 +288,7 @@ def _prompts(shape: Shape, providers: Sequence[Provider]) -> str:
     return f"""\
 [prompts]                      # a prompt is {where}
 seed = {_block(seed)}
-{own}placement = {_toml(shape.placement)}
+{own}placement = {toml_text(shape.placement)}
 {template}temperature = {float(temperature)}
 max_tokens = {tokens}
 """
@@ -298,24 +299,19 @@ def _inline(rows: Sequence[Mapping[str, Json]]) -> str:
 
 
 def _table(values: Mapping[str, Json]) -> str:
-    return "{ " + ", ".join(f"{_toml(key)} = {_value(value)}" for key, value in values.items()) + " }"
+    return "{ " + ", ".join(f"{toml_text(key)} = {_value(value)}" for key, value in values.items()) + " }"
 
 
 def _value(value: Json) -> str:
     if isinstance(value, str):
-        return _toml(value)
+        return toml_text(value)
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(_value, value)) + "]"
     return json.dumps(value)
 
 
-def _toml(text: str) -> str:
-    # A JSON string is a TOML string, but for DEL, which TOML wants escaped too.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _block(text: str) -> str:
     """A text as a person would write it: over several lines if it has them."""
     if "\n" not in text:
-        return _toml(text)
-    return '"""\n' + "\n".join(_toml(line)[1:-1] for line in text.split("\n")) + '"""'
+        return toml_text(text)
+    return '"""\n' + "\n".join(toml_text(line)[1:-1] for line in text.split("\n")) + '"""'

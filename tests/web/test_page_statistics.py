@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 from study_kit import StudyKit
 from test_page_results import Strict
 
+from palate.errors import StoreError
 from palate.statistics import (
     Agreement,
     Figure,
@@ -125,14 +127,59 @@ def test_where_counting_takes_long_nobody_waits_for_the_newest_vote(
     words = read_words()
     page = _statistics.StatisticsPage(StudyView(kit.store, words), words)
     vote(kit, 12, for_second(kit))
-    first = page()
-    assert first.leading[0].record == "12 · 0 · 0"
+    assert record_of(page) == "12 · 0 · 0"
     vote(kit, 3, for_second(kit))
-    assert page().leading[0].record == "12 · 0 · 0"
+    assert record_of(page) == "12 · 0 · 0"
+    until_counted()
+    assert record_of(page) == "15 · 0 · 0"
+
+
+def record_of(page: _statistics.StatisticsPage) -> str:
+    shown = page()
+    assert shown is not None
+    return shown.leading[0].record
+
+
+def until_counted() -> None:
     for thread in threading.enumerate():
         if thread.name == "palate-statistics":
             thread.join()
-    assert page().leading[0].record == "15 · 0 · 0"
+
+
+def test_very_many_votes_are_counted_while_the_page_says_so(
+    kit: StudyKit, page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_statistics, "LONG", 0.0)
+    monkeypatch.setattr(_statistics, "MANY", 12)
+    go_on, count = threading.Event(), _statistics.study_statistics
+
+    def slow(*arguments: Any, **named: Any) -> Statistics:
+        assert go_on.wait(60)
+        return count(*arguments, **named)
+
+    monkeypatch.setattr(_statistics, "study_statistics", slow)
+    vote(kit, 12, for_second(kit))
+    for _ in range(2):
+        text = page.get("/statistics").text
+        Strict().feed(text)
+        assert TEXTS["counting"] in text
+        assert '<meta http-equiv="refresh"' in text
+    go_on.set()
+    until_counted()
+    assert "12 · 0 · 0" in page.get("/statistics").text
+
+
+def test_a_first_count_that_fails_is_told(
+    kit: StudyKit, page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_statistics, "MANY", 0)
+
+    def failing(*arguments: Any, **named: Any) -> Statistics:
+        raise StoreError("the disk failed")
+
+    monkeypatch.setattr(_statistics, "study_statistics", failing)
+    reply = page.get("/statistics")
+    assert (reply.status_code, "the disk failed" in reply.text) == (503, True)
 
 
 def test_a_hostile_prompt_and_judge_are_text(kit: StudyKit, page: TestClient) -> None:
@@ -191,7 +238,8 @@ def test_all_four_pages_are_small(kit: StudyKit, page: TestClient) -> None:
 
 
 def test_every_text_is_used_and_none_is_missing() -> None:
-    template = (files("palate.web") / "templates" / "statistics.html").read_text()
+    templates = files("palate.web") / "templates"
+    template = "".join((templates / name).read_text() for name in ("statistics.html", "counting.html"))
     code = (files("palate.web") / "_statistics.py").read_text()
     named = set(re.findall(r"\bt\.(\w+)", template))
     named |= set(re.findall(r'"(\w+)"', "".join(re.findall(r"texts\[[^\]]*\]", code))))

@@ -110,8 +110,8 @@ class _Said(NamedTuple):
     """What V votes say of units: the unit, the judge's place by name, the label, whether sides are turned."""
 
     unit_V: Places
-    judge_V: Places
-    label_V: Places
+    judge_V: NDArray[np.int32]
+    label_V: NDArray[np.int8]
     turned_V: NDArray[np.bool_]
     judge_J: Places
 
@@ -120,19 +120,31 @@ def _said(votes: VoteColumns) -> _Said:
     """Orient every vote: the answer whose address comes first is the first, wherever it stood."""
     rank_A = np.empty(len(votes.answers), dtype=np.int64)
     rank_A[sorted(range(len(rank_A)), key=votes.answers.__getitem__)] = np.arange(len(rank_A))
-    left_M, right_M = rank_A[votes.column("left_answer")], rank_A[votes.column("right_answer")]
-    kept_M = left_M != right_M  # whatever is said of two equal texts says nothing about agreement
-    left_V, right_V, verdict_V = left_M[kept_M], right_M[kept_M], votes.column("verdict")[kept_M]
-    turned_V = left_V > right_V
-    first_V, second_V = np.minimum(left_V, right_V), np.maximum(left_V, right_V)
-    _, pair_V = np.unique(first_V * len(rank_A) + second_V, return_inverse=True)
-    _, unit_V = np.unique(votes.column("input")[kept_M] * len(votes) + pair_V.ravel(), return_inverse=True)
-    label_V = np.where(turned_V, _TURNED_LABEL[verdict_V], _LABEL[verdict_V])
-    code_V = votes.column("judge")[kept_M]
-    judge_J = np.array(sorted(set(code_V.tolist()), key=votes.judges.__getitem__), dtype=np.int64)
-    place_of = np.zeros(len(votes.judges), dtype=np.int64)
+    left_M, right_M = rank_A[votes.table_M["left_answer"]], rank_A[votes.table_M["right_answer"]]
+    # Whatever is said of two equal texts says nothing about agreement.
+    rows_V = np.flatnonzero(left_M != right_M)
+    turned_V = left_M[rows_V] > right_M[rows_V]
+    pair_V = (np.minimum(left_M, right_M) * len(rank_A) + np.maximum(left_M, right_M))[rows_V]
+    del left_M, right_M  # a million votes need the room
+    unit_V = _units(pair_V, votes.table_M["input"][rows_V], len(rank_A), len(votes.inputs))
+    verdict_V, code_V = votes.table_M["verdict"][rows_V], votes.table_M["judge"][rows_V]
+    label_V = np.where(turned_V, _TURNED_LABEL[verdict_V], _LABEL[verdict_V]).astype(np.int8)
+    present = np.flatnonzero(np.bincount(code_V, minlength=len(votes.judges))).tolist()
+    judge_J = np.array(sorted(present, key=votes.judges.__getitem__), dtype=np.int64)
+    place_of = np.zeros(len(votes.judges), dtype=np.int32)
     place_of[judge_J] = np.arange(len(judge_J))
-    return _Said(unit_V.ravel(), place_of[code_V], label_V, turned_V, judge_J)
+    return _Said(unit_V, place_of[code_V], label_V, turned_V, judge_J)
+
+
+def _units(pair_V: Places, input_V: NDArray[np.int32], answers: int, inputs: int) -> Places:
+    """A number for each input with two answers, in the order of inputs and then of pairs."""
+    if answers * answers * inputs >= 2**62:  # no room for both in one number
+        _, pair_V = np.unique(pair_V, return_inverse=True)
+        pair_V, size = pair_V.ravel(), len(input_V)
+    else:
+        size = answers * answers
+    _, unit_V = np.unique(input_V * np.int64(size) + pair_V, return_inverse=True)
+    return unit_V.ravel()
 
 
 def _shared(said: _Said, judges: int) -> NDArray[np.intp]:

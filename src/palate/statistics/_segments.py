@@ -119,11 +119,14 @@ def _said(votes: VoteColumns) -> _Said:
 
 def _numbered(code: NDArray[np.int64]) -> tuple[list[int], NDArray[np.int64]]:
     """The codes by first appearance, and the place in that list instead of each code."""
-    code_K, first_K, place = np.unique(code.ravel(), return_index=True, return_inverse=True)
-    order_K = np.argsort(first_K)
-    rank_K = np.empty_like(order_K)
+    flat = code.ravel()
+    first_K = np.full(int(flat.max(initial=-1)) + 1, len(flat))
+    # From the end, so that what is written last for a code is where it stands first; no sort of every vote.
+    first_K[flat[::-1]] = np.arange(len(flat) - 1, -1, -1)
+    order_K = np.argsort(first_K, kind="stable")[: np.count_nonzero(first_K < len(flat))]
+    rank_K = np.zeros(len(first_K), dtype=np.int64)
     rank_K[order_K] = np.arange(len(order_K))
-    return code_K[order_K].tolist(), rank_K[place.ravel()].reshape(code.shape)
+    return order_K.tolist(), rank_K[code]
 
 
 def _columns(state: StudyState, voted: Sequence[str]) -> list[str]:

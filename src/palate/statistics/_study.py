@@ -236,8 +236,10 @@ def study_statistics(
 
 def _taking_part(votes: VoteColumns) -> set[str]:
     """The candidates that votes are about."""
-    codes = np.unique(np.concatenate([votes.column("left"), votes.column("right")]))
-    return {votes.candidates[int(code)] for code in codes.tolist()}
+    left_C, right_C = (
+        np.bincount(votes.column(side), minlength=len(votes.candidates)) for side in ("left", "right")
+    )
+    return {name for name, met in zip(votes.candidates, left_C + right_C, strict=True) if met}
 
 
 def _found(response: Callable[[str], Response], address: str) -> Response | None:

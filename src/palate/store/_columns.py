@@ -117,6 +117,8 @@ class VoteColumns:
 
     def where(self, kept_M: NDArray[np.bool_]) -> "VoteColumns":
         """Some of the votes."""
+        if kept_M.all():
+            return self
         return VoteColumns(self.table_M[kept_M], self.candidates, self.answers, self.inputs, self.judges)
 
     @property

@@ -99,7 +99,10 @@ class Pages:
     async def statistics_page(self, request: Request) -> Response:
         """The page that shows what the votes say by themselves."""
         view = await run_in_threadpool(self._statistics)
-        return self._page(request, "statistics.html", t=self._words["statistics"], v=view)
+        texts = self._words["statistics"]
+        if view is None:
+            return self._page(request, "counting.html", t=texts, v={"name": self._view.title})
+        return self._page(request, "statistics.html", t=texts, v=view)
 
     async def owner_page(self, request: Request) -> Response:
         """The page that shows raters, the queue, the cost, the judges and what is amiss."""

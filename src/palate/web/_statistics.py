@@ -33,6 +33,7 @@ FEW = 30  # votes below which everything on the page is called a first hint
 SHOWN = 12  # candidates in the table of wins: as many columns as a screen has room for
 PAIRS = 10  # pairs of judges listed
 LONG = 0.5  # seconds that a reader of the page is kept waiting for the newest votes
+MANY = 20_000  # votes from which on even the first count is not waited for any longer
 ROOM = 18  # percent of the width that a number above the bars needs
 
 
@@ -119,7 +120,8 @@ class StatisticsView:
 class StatisticsPage:
     """The statistics of a study, worked out again only when votes or candidates have changed.
 
-    Where that takes long, the page shows what was worked out last, and a thread works it out anew.
+    Where that takes long, the page shows what was worked out last, and a thread works it out anew. Before the
+    first time is over, there is nothing to show yet.
     """
 
     def __init__(self, view: StudyView, words: Words) -> None:
@@ -134,16 +136,27 @@ class StatisticsPage:
         self._styles = StyleBook(self._responses)
         self._seconds = 0.0
         self._working: threading.Thread | None = None
+        self._failure: StoreError | None = None
 
-    def __call__(self) -> StatisticsView:
-        """The page as of now, or as of a few seconds ago in a study of very many votes."""
+    def __call__(self) -> StatisticsView | None:
+        """The page as of now, or as of a few seconds ago in a study of very many votes.
+
+        ``None`` while those are counted for the first time.
+        """
         with self._lock:
-            found = self._found
-            if found is None or self._seconds < LONG:
-                found = self._bring_up_to_date()
+            first = self._found is None
+            if len(self._view.store.columns()) < MANY if first else self._seconds < LONG:
+                self._bring_up_to_date()
             elif self._working is None or not self._working.is_alive():
                 self._working = threading.Thread(target=self._follow, name="palate-statistics", daemon=True)
                 self._working.start()
+                if first:
+                    self._working.join(LONG)
+            found = self._found
+        if found is None:
+            if self._failure is not None:
+                raise self._failure
+            return None
         file = shlex.quote(self._view.store.place)
         return statistics_view(found, self._words["statistics"], name=self._view.title, file=file)
 
@@ -169,8 +182,11 @@ class StatisticsPage:
 
     def _follow(self) -> None:
         take_turns()
-        with suppress(StoreError):
+        try:
             self._bring_up_to_date()
+            self._failure = None
+        except StoreError as error:
+            self._failure = error
 
     def _responses(self, addresses: Sequence[str]) -> Mapping[str, Response]:
         try:

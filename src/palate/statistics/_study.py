@@ -189,6 +189,8 @@ def study_statistics(
     counted = count_comparisons(said.first_M, said.second_M, said.outcome_M)
     ratings = fit_ratings(counted, len(ids))
     style, controlled = _style(teaching, said, ratings, styles)
+    sides = _sides(teaching, said, ratings, len(ids))
+    del said  # of a million votes it takes 24 MB, which what follows needs
     # Two generators, so that the intervals of agreement do not depend on the rounds of the ratings.
     rating_rng, agreement_rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     wins_NN, ties_NN = _tables(counted, len(ids))
@@ -223,7 +225,7 @@ def study_statistics(
         judges=_counts_of(everything.column("judge"), everything.judges),
         method=ratings.method if ratings.rated_N.any() else None,
         candidates=tuple(row(i) for i in order),
-        side=_sides(teaching, said, ratings, len(ids)),
+        side=sides,
         style=style,
         agreement=agreement(teaching, agreement_rng),
         wins=_whole(wins_NN[np.ix_(place, place)]),
@@ -273,9 +275,12 @@ def _counts_of(code_M: NDArray[np.int64], names: Sequence[str]) -> dict[str, int
 
 def _grouped(said: _Said, kept_M: NDArray[np.bool_], code_M: NDArray[np.int64]) -> tuple[Comparisons, Places]:
     """Equal votes together, of the same candidates, outcome and code; and the codes."""
-    first_M, second_M, outcome_M = (column_M[kept_M] for column_M in said)
-    size = int(max(first_M.max(initial=0), second_M.max(initial=0))) + 1
-    said_M = ((code_M[kept_M] * size + first_M) * size + second_M) * 3 + (2 * outcome_M).astype(np.int64)
+    if not kept_M.all():
+        said = _Said(said.first_M[kept_M], said.second_M[kept_M], said.outcome_M[kept_M])
+        code_M = code_M[kept_M]
+    size = int(max(said.first_M.max(initial=0), said.second_M.max(initial=0))) + 1
+    said_M = (code_M * size + said.first_M) * size + said.second_M
+    said_M = said_M * 3 + (2 * said.outcome_M).astype(np.int64)
     key_R, count_R = np.unique(said_M, return_counts=True)
     pair_R, half_R = np.divmod(key_R, 3)
     pair_R, second_R = np.divmod(pair_R, size)

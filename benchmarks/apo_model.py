@@ -13,7 +13,7 @@ The level to be reached is, seed by seed, the reward of plain iterative DPO afte
 is the number of rounds until a rule's reward first reaches it, between rounds by a straight line. Means with
 95 % intervals (t) over seeds.
 
-Estimated, not measured: 36 rounds of 40 seconds, 24 minutes of one quiet core and 3 GB of memory. What is
+Estimated, not measured: 36 rounds of 40 seconds, 24 minutes of one quiet core and 4 GB of memory. What is
 done is not done again: the same command goes on where it was stopped.
 """
 
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--updates", type=int, default=4)
     parser.add_argument("--held", type=int, default=40)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--beta", type=float, default=0.1)
     parser.add_argument("--alpha", type=float, default=0.5)
     parser.add_argument("--write", action="store_true", help=f"put the table into {RESULT.name}")

@@ -196,9 +196,7 @@ def study_statistics(
     wins_NN, ties_NN = _tables(counted, len(ids))
     spans = _spans(bootstrap_scores(counted, ratings, rating_rng, rounds=rounds), ratings)
     ranking = rank_ratings(ratings)
-    order = sorted(
-        range(len(ids)), key=lambda i: (not ratings.rated_N[i], -np.nan_to_num(ratings.score_N[i]))
-    )
+    order = _best_first(ratings)
 
     def row(i: int) -> RatedCandidate:
         return RatedCandidate(
@@ -234,6 +232,12 @@ def study_statistics(
         seed=seed,
         segments=study_segments(state, np.random.default_rng([seed, 2]), votes=teaching),
     )
+
+
+def _best_first(ratings: Ratings) -> list[int]:
+    """Rows by score; those without one last."""
+    rows = range(len(ratings.score_N))
+    return sorted(rows, key=lambda i: (not ratings.rated_N[i], -np.nan_to_num(ratings.score_N[i])))
 
 
 def _taking_part(votes: VoteColumns) -> set[str]:

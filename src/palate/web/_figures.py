@@ -3,19 +3,21 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from palate.errors import PalateError
-from palate.learner import Learnt
 from palate.models import Spent
 from palate.operations import AlarmChanged, tell
 from palate.types import Json, Verdict
 from palate.web._meter import Meter, gauge, histogram
 from palate.web._view import StudyView
+
+if TYPE_CHECKING:
+    from palate.learner import Learnt  # with the strategies, which the page never needs
 
 __all__ = ["Figures", "Learning"]
 
@@ -34,7 +36,7 @@ class Learning(NamedTuple):
 
     running: bool
     since: float | None = None
-    learnt: Learnt | None = None
+    learnt: "Learnt | None" = None
 
 
 class Figures:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from palate.learner import seed_of
 from palate.models import Spent
-from palate.store import BeliefPoint, StudyState
+from palate.store import BeliefPoint, StudyState, seed_of
 from palate.types import Belief, Candidate, Example, Standing, Verdict
 from palate.web._diff import Piece, word_diff
 from palate.web._origins import (

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from palate.command._read import FORMATS
-from palate.store import EXPORT_FORMATS, EventKind, open_store
+from palate.store import EXPORT_FORMATS, EventKind, Store, open_store
 from palate.study import Study
 
 Call = Callable[..., Result]
@@ -127,6 +127,27 @@ def test_a_withdrawn_prompt_does_not_break_the_reports(call: Call, voted: Path) 
         for more in ((), ("--json",)):
             assert call(verb, voted, *more).exit_code == 0
     assert "  prompts    3 (1 withdrawn)\n" in call("status", voted).stdout
+
+
+def test_statistics_of_very_many_votes_read_no_single_one(
+    call: Call, voted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = json.loads(call("statistics", voted, "--json", "--rounds", "50").stdout)
+    assert None not in (whole["trust"], whole["raters"])
+    monkeypatch.setattr("palate.command._read.MANY_VOTES", 1)
+    asked = json.loads(call("statistics", voted, "--json", "--rounds", "50", "--judges").stdout)
+    assert asked == whole
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("an event was read")
+
+    monkeypatch.setattr(Store, "events", refused)
+    shown = call("statistics", voted, "--json", "--rounds", "50")
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout) == {**whole, "trust": None, "raters": None, "promotion": None}
+    shown = call("statistics", voted)
+    assert "only with --judges" in shown.stderr
+    assert "raters" not in shown.stdout
 
 
 def test_statistics(call: Call, voted: Path, new: Path) -> None:

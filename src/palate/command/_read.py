@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+MANY_VOTES = 20_000
 WINNER_FORMATS = ("text", "json", "openai", "promptfoo", "dspy")
 FORMATS = ("trl", "trl-conversational", "openai-dpo", "arena", "jsonl", "csv", "hf")
 _ENDINGS = {"csv": ".csv", "hf": ""}
@@ -236,46 +237,44 @@ def statistics(
     groups: Annotated[
         bool, typer.Option("--groups", help="What groups of raters like, and the prompt that is fair to all.")
     ] = False,
+    judges: Annotated[
+        bool | None,
+        typer.Option(
+            "--judges/--no-judges",
+            help="Whether to look at each judge, too, and at what confirms the winner. That takes every "
+            f"single vote, so it is done by default up to {MANY_VOTES:,} of them.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print ratings with intervals, the pull of style and side, agreement, and what each judge is worth."""
     if groups:
         _groups(study, as_json)
         return
-    from palate.statistics import plain, rater_quality, study_statistics, study_trust
+    from palate.command._judged import NOT_JUDGED, judged
+    from palate.command._statistics import table
+    from palate.statistics import study_statistics
+    from palate.store import StudyOutline, StudyState
 
     with open_existing(study) as store:
-        from palate.store import StudyState
-
-        state = StudyState()
+        votes = store.columns()
+        looked = len(votes) <= MANY_VOTES if judges is None else judges
+        state = StudyState() if looked else StudyOutline(store)
         state.follow(store)
-        found = study_statistics(state, store.get_response, rounds=rounds)
-        trust = study_trust(state, store.get_response)
-        belief, names = store.belief(), store.rater_names()
-    from palate.command._summary import promotion_json, promotion_words
-
-    quality = rater_quality(state, belief)
+        found = study_statistics(state, store.get_response, votes=votes, rounds=rounds)
+        seen = judged(state, store) if looked else None
     if as_json:
-        told: dict[str, Json] = {"name": _name(state, study), **found.to_json(), "trust": trust.to_json()}
-        told["raters"] = plain(quality)
-        print_json({**told, "promotion": promotion_json(state, belief)})
+        told: dict[str, Json] = {"name": _name(state, study), **found.to_json()}
+        print_json({**told, **(NOT_JUDGED if seen is None else seen.to_json())})
         return
-    from palate.command._statistics import table
-    from palate.command._trust import trust_lines
-
     say(clean(f"{_name(state, study)}\n"))
     texts = {row.candidate_id: row.text for row in found.candidates}
-    for line in (*table(found), *trust_lines(trust, texts)):
+    for line in (*table(found), *(() if seen is None else seen.lines(texts))):
         say(line)
-    promoted = promotion_words(state, belief)
-    if promoted:
-        say(f"winner     {promoted}")
-    if len(quality) > 1 or state.checks:
-        from palate.command._raters import quality_lines
-
-        say("raters")
-        for line in quality_lines(quality, names):
-            say(f"    {line}")
+    if judges is None and not looked:
+        note(
+            f"With more than {MANY_VOTES:,} votes judges are looked at only with --judges, which takes long."
+        )
 
 
 def _groups(study: StudyPlace, as_json: bool) -> None:

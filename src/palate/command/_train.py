@@ -33,6 +33,7 @@ class _Data:
     held_out: float = 0.1
     ties: str = "drop"
     weights: str = "votes"
+    both_bad: str = "drop"
     template: str = "auto"
     engine: str = "transformers"
     engine_memory: float = 0.4
@@ -72,7 +73,8 @@ def train(
             "--set",
             metavar="KEY=VALUE",
             help="An option of the recipe (beta=0.2), the trainer (steps=100, lora.r=16) or the data "
-            "(held_out=0.1, ties=drop|both|half, weights=votes|confidence, template=auto|chat|plain).",
+            "(held_out=0.1, ties=drop|both|half, weights=votes|confidence, both_bad=drop|unwanted, "
+            "template=auto|chat|plain).",
         ),
     ] = None,
     page: Annotated[
@@ -133,7 +135,8 @@ def _loaded(data: Path | None, study: Path | None, given: "_Data") -> "Loaded":
         votes = comparisons(store, state, len(state.votes))
     ties: Any = given.ties
     weights: Any = given.weights
-    found = groups_from_votes(votes, ties=ties, weights=weights, earlier=earlier_turns)
+    bad: Any = given.both_bad
+    found = groups_from_votes(votes, ties=ties, weights=weights, both_bad=bad, earlier=earlier_turns)
     return found.require(str(study))
 
 

@@ -100,7 +100,7 @@ def test_the_terminal_gets_no_secret_and_no_escape_sequence() -> None:
     assert shown.getvalue() == "sent [MY_TOKEN][2J\n"
     short = {
         "API_KEY": "short",
-        "TOKEN_FILE": "/home/anna/some-token-file",
+        "TOKEN_FILE": "/srv/palate/some-token-file",
         "SHELL": "a-long-value-of-no-secret",
     }
     assert masked("short /home/anna/some-token-file a-long-value-of-no-secret", short) == (

@@ -36,7 +36,7 @@ def masked(text: str, variables: Mapping[str, str]) -> str:
         variables: Of the environment; those whose name speaks of a key, a token, a password or the like.
 
     Example:
-        >>> masked("refused: sk-0123456789abc", {"MY_KEY": "sk-0123456789abc", "HOME": "/home/anna/x"})
+        >>> masked("refused: sk-0123456789abc", {"MY_KEY": "sk-0123456789abc", "SHELL": "/bin/sh"})
         'refused: [MY_KEY]'
     """
     for name, value in variables.items():

@@ -100,8 +100,7 @@ def run(
     """
     page, watch = page or PageOptions(), watch or WatchOptions()
     options = Options(judge, votes, terminal, page, yes, tuple(judge_option or ()), allow_commands, watch)
-    with watching(watch):
-        run_study(study, options, session_of(ctx))
+    run_study(study, options, session_of(ctx))
 
 
 def run_study(path: Path, options: Options, session: Session) -> None:
@@ -111,6 +110,11 @@ def run_study(path: Path, options: Options, session: Session) -> None:
         ConfigError: The study file or an option is wrong, or a change was not accepted.
         PalateError: What the parts of the study could not do.
     """
+    with watching(options.watch):
+        _run_study(path, options, session)
+
+
+def _run_study(path: Path, options: Options, session: Session) -> None:
     _check(path, options)
     session.again = options.again(path)
     from palate.config import check_data, read_config

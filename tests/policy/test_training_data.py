@@ -268,6 +268,29 @@ def test_confidence_counts_the_votes_on_the_same_two_answers_whichever_side_they
     assert tied.groups[0].weight == pytest.approx(0.4)
 
 
+def test_votes_for_neither_are_unwanted_answers_where_that_is_asked_for() -> None:
+    votes = [vote(Verdict.BOTH_BAD), vote(Verdict.LEFT), vote(Verdict.BOTH_BAD, left="yes", right="perhaps")]
+    loaded = groups_from_votes(votes, both_bad="unwanted")
+    assert [(g.completions, g.label, g.weight) for g in loaded.groups] == [
+        (("yes", "no"), None, 1),
+        (("yes",), False, 1),
+        (("no",), False, 1),
+        (("yes",), False, 1),
+        (("perhaps",), False, 1),
+    ]
+    assert loaded.skipped == {}
+    together = groups_from_votes(votes, both_bad="unwanted", weights="confidence").groups
+    # 1 / (1 + 2) for the pair and for one vote on an answer, 2 / (2 + 2) for two
+    assert [(g.completions, round(g.weight, 6)) for g in together] == [
+        (("yes", "no"), 0.333333),
+        (("yes",), 0.5),
+        (("no",), 0.333333),
+        (("perhaps",), 0.333333),
+    ]
+    with pytest.raises(ConfigError, match="'unwanted'"):
+        groups_from_votes(votes, both_bad="bad")  # pyright: ignore[reportArgumentType]
+
+
 def test_tokens_are_those_of_the_template_and_the_answer_ends() -> None:
     tokeniser = tiny_tokeniser()
     loaded = Loaded((TextGroup(PROMPT, ("Hi", "No"), weight=0.5, place="line 1"),))

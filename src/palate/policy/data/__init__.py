@@ -7,10 +7,11 @@ from palate.policy.data._formats import FORMATS, detect_format, read_groups
 from palate.policy.data._groups import Loaded, Prompt, Skips, TextGroup, prompt_key, split_by_prompt
 from palate.policy.data._rows import Row, read_rows
 from palate.policy.data._tokens import TemplateKind, encode_texts, plain_prompt, tokenise
-from palate.policy.data._votes import Ties, Weights, groups_from_votes
+from palate.policy.data._votes import BothBad, Ties, Weights, groups_from_votes
 
 __all__ = [
     "FORMATS",
+    "BothBad",
     "Loaded",
     "Prompt",
     "Row",

@@ -8,10 +8,13 @@ the same input are counted together. One vote weighs 1/3, three that agree 3/5, 
 against one nothing. With ``weights = "votes"`` every vote is a pair of its own with weight 1 instead, as in
 an export.
 
-"Both bad" gives no pair: there is nothing in it that a model should say more often.
+"Both bad" gives no pair: there is nothing in it that a model should say more often. With ``both_bad =
+"unwanted"`` it gives two single answers that are not wanted, for recipes that learn from those, such as KTO:
+each of weight 1, or n / (n + 2) for the n votes on one answer.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 from palate.errors import ConfigError, InputError, nearest
@@ -19,12 +22,15 @@ from palate.kinds import read_chat, readable
 from palate.policy.data._groups import Loaded, Prompt, Skips, TextGroup, prompt_key
 from palate.types import Comparison, Input, Message, Response, Verdict
 
-__all__ = ["Ties", "Weights", "groups_from_votes"]
+__all__ = ["BothBad", "Ties", "Weights", "groups_from_votes"]
 
 Ties = Literal["drop", "both", "half"]
 """Ties are left out; or are one vote each way; or are half a vote each way."""
 Weights = Literal["votes", "confidence"]
 """Every vote a pair of weight 1; or the votes on two answers together one pair, as the module says."""
+
+BothBad = Literal["drop", "unwanted"]
+"""Votes for neither are left out; or say of both answers that they are not wanted."""
 
 
 class _Shown(NamedTuple):
@@ -38,6 +44,7 @@ def groups_from_votes(
     *,
     ties: Ties = "drop",
     weights: Weights = "votes",
+    both_bad: BothBad = "drop",
     earlier: Callable[[Input], Sequence[Message]] = lambda _: (),
 ) -> Loaded:
     """Turn votes into pairs.
@@ -46,36 +53,44 @@ def groups_from_votes(
         comparisons: The votes that teach; see :func:`palate.store.comparisons`.
         ties: What becomes of ties.
         weights: What a pair weighs.
+        both_bad: What becomes of votes for neither.
         earlier: Reads the turns that were said before an input.
 
     Returns:
         Pairs with a conversation as prompt: earlier turns and the input, without the instruction that was
-        compared; and what was left out: ``tie``, ``both bad``, ``equal`` texts, ``empty`` answers,
-        ``picture`` and, for ``confidence``, ``undecided`` pairs.
+        compared; then single unwanted answers, where they are asked for. And what was left out: ``tie``,
+        ``both bad``, ``equal`` texts, ``empty`` answers, ``picture`` and, for ``confidence``, ``undecided``
+        pairs.
 
     Raises:
-        ConfigError: ``ties`` or ``weights`` is unknown.
+        ConfigError: ``ties``, ``weights`` or ``both_bad`` is unknown.
     """
-    if ties not in get_args(Ties):
-        raise ConfigError(f"ties is {ties!r}; {nearest(str(ties), get_args(Ties))}")
-    if weights not in get_args(Weights):
-        raise ConfigError(f"weights is {weights!r}; {nearest(str(weights), get_args(Weights))}")
+    for name, value, allowed in (
+        ("ties", ties, get_args(Ties)),
+        ("weights", weights, get_args(Weights)),
+        ("both_bad", both_bad, get_args(BothBad)),
+    ):
+        if value not in allowed:
+            raise ConfigError(f"{name} is {value!r}; {nearest(str(value), allowed)}")
     skips = Skips()
     each: list[tuple[_Shown, float, float, str]] = []
+    bad: list[tuple[_Shown, str]] = []
     for number, vote in enumerate(comparisons, start=1):
         place = f"vote {number}"
         shares = _shares(vote.verdict, ties)
-        if isinstance(shares, str):
+        if isinstance(shares, str) and (shares != "both bad" or both_bad == "drop"):
             skips.add(shares, place)
             continue
         shown = _shown(vote, earlier)
         if isinstance(shown, str):
             skips.add(shown, place)
+        elif isinstance(shares, str):
+            bad.append((shown, place))
         else:
             each.append((shown, *shares, place))
     if weights == "votes":
-        return Loaded.of(_one_by_one(each), skips)
-    return Loaded.of(_together(each, skips), skips)
+        return Loaded.of([*_one_by_one(each), *_unwanted(bad)], skips)
+    return Loaded.of([*_together(each, skips), *_unwanted_together(bad)], skips)
 
 
 def _shares(verdict: Verdict, ties: Ties) -> tuple[float, float] | str:
@@ -142,3 +157,18 @@ def _together(each: Iterable[tuple[_Shown, float, float, str]], skips: Skips) ->
         texts = (shown.left, shown.right) if low > high else (shown.right, shown.left)
         groups.append(TextGroup(shown.prompt, texts, weight=weight, place=place))
     return groups
+
+
+def _unwanted(bad: Iterable[tuple[_Shown, str]]) -> list[TextGroup]:
+    return [
+        TextGroup(shown.prompt, (text,), label=False, place=place)
+        for shown, place in bad
+        for text in (shown.left, shown.right)
+    ]
+
+
+def _unwanted_together(bad: Iterable[tuple[_Shown, str]]) -> list[TextGroup]:
+    found: dict[tuple[str, str], list[TextGroup]] = {}
+    for group in _unwanted(bad):
+        found.setdefault((prompt_key(group.prompt), group.completions[0]), []).append(group)
+    return [replace(said[0], weight=len(said) / (len(said) + 2)) for said in found.values()]

@@ -1,10 +1,7 @@
 """Two processes that really exchange gradients (gloo): the same weights as one, one writer, exact resume."""
 
 import json
-import multiprocessing
-import os
-import socket
-from collections.abc import Callable
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 from trainer_kit import some_groups, tiny_model
+from two_processes import NEEDS_FORK, in_two
 
 from palate.errors import ConfigError, ModelError
 from palate.policy.objectives import Kto, dpo
@@ -28,18 +26,12 @@ from palate.policy.trainer import (
     TrainOptions,
     damage,
     join,
-    leave,
     train,
 )
 from palate.policy.trainer._checkpoint import read_tensors
 
-pytestmark = [
-    pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork"),
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
-]
-
+pytestmark = NEEDS_FORK
 SAME = 1e-5  # sums of gradients in another order, in 32 bits
-PATIENCE = 240  # seconds; they need two
 OPTIONS = TrainOptions(
     steps=6,
     batch=2,
@@ -54,33 +46,6 @@ OPTIONS = TrainOptions(
 
 class Killed(BaseException):
     """Stands for the end of a process."""
-
-
-def in_two(deed: Callable[[int], Any], folder: Path) -> list[Any]:
-    """What a deed returns, or the error that it raises, in each of two processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    both = [context.Process(target=_one, args=(deed, rank, port, folder)) for rank in (0, 1)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(PATIENCE)
-        assert process.exitcode is not None, "a process waits for ever"
-    return [json.loads((folder / f"said-{rank}").read_text()) for rank in (0, 1)]
-
-
-def _one(deed: Callable[[int], Any], rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    try:
-        said = deed(rank)
-        leave()
-    except BaseException as error:
-        said = f"{type(error).__name__}: {error}"
-    (folder / f"said-{rank}").write_text(json.dumps(said))
-    os._exit(0)  # the tests' own endings are not for this process
 
 
 def singles() -> list[Group]:
@@ -148,16 +113,20 @@ def cut_in_two(folder: Path, rank: int) -> None:
 
 
 def test_killed_they_go_on_to_the_same_weights(tmp_path: Path) -> None:
-    whole = in_two(partial(trained_in_two, "dpo", tmp_path / "whole"), tmp_path)
+    said = in_two(partial(trained_in_two, "dpo", tmp_path / "whole"), tmp_path)
     first, second = in_two(partial(cut_in_two, tmp_path / "cut"), tmp_path)
     assert first.startswith("Killed")
     assert second is not None  # the other has heard that it is alone
     assert (tmp_path / "cut" / "step-00000004").is_dir()
     assert not (tmp_path / "cut" / "model").exists()
-    assert in_two(partial(trained_in_two, "dpo", tmp_path / "cut"), tmp_path) == whole
+    shutil.copytree(tmp_path / "cut", tmp_path / "alone")
+    assert in_two(partial(trained_in_two, "dpo", tmp_path / "cut"), tmp_path) == said
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
     name = "model/adapter_model.safetensors"
     assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    run("dpo", tmp_path / "alone")  # one process goes on where two were stopped
+    whole, alone = (read_tensors(tmp_path / folder / name) for folder in ("whole", "alone"))
+    assert max(float((whole[weight] - alone[weight]).abs().max()) for weight in whole) < SAME
 
 
 def wrong_starts(folder: Path, rank: int) -> list[str]:

@@ -181,6 +181,7 @@ MODULES = (
     "palate.statistics",
     "palate.registry",
     "palate.errors",
+    "palate.operations",
     "palate.web",
     "palate.testing",
 )

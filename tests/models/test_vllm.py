@@ -207,6 +207,30 @@ def test_without_vllm_the_command_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
         vllm_model(str(tmp_path))
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+async def test_an_adapter_in_training_is_drawn_from_without_merging_it(
+    engine: list[LLM], tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    from palate.policy.data import Loaded, TextGroup
+    from palate.policy.trainer import Lora, adapt
+    from palate.recipes import Job, Policy, open_policy
+    from palate.recipes._answers import _answering
+    from palate.testing import save_tiny_model
+
+    folder = save_tiny_model(tmp_path / "tiny")
+    model, tokenizer = open_policy(folder)
+    policy = Policy(adapt(model, Lora(r=4), "fp32", 0), tokenizer)
+    job = Job(folder, tmp_path, Loaded((TextGroup("p"),)), engine="vllm")
+    answering = _answering(job, policy, ["p"], tmp_path / "drawn-from")
+    await sample(answering, ["p"], RolloutOptions(samples=1, max_tokens=4))
+    await answering.close()
+    [one] = engine
+    assert (one.model, one.enable_lora, one.max_lora_rank) == (str(folder), True, 8)
+    assert one.asked[0][2] == LoRARequest("drawn-from", 1, str(tmp_path / "drawn-from"))
+    assert (tmp_path / "drawn-from" / "adapter_model.safetensors").is_file()
+
+
 async def test_the_rounds_of_a_recipe_draw_with_it(engine: list[LLM], tmp_path: Path) -> None:
     from palate.policy.data import Loaded, TextGroup
     from palate.recipes import Job, open_policy

@@ -273,8 +273,7 @@ def _errors(study: Study, owner: TestClient, stranger: TestClient, traces: Trace
 def _exports(folder: Path, traces: Traces) -> None:
     with open_store(folder / "study.db", create=False) as store:
         for form in EXPORT_FORMATS:
-            if form != "hf":  # the same rows as trl, in Arrow's files
-                export(store, form, folder / f"votes-{form}")
+            export(store, form, folder / f"votes-{form}")
         store.backup(folder / "backup.db")
 
 

@@ -171,3 +171,16 @@ def test_opening_a_study_and_loading_embeddings_say_nothing(
     assert (list(root.handlers), root.level) == before
     assert not [record for record in caplog.records if record.name.startswith("alembic")]
     assert logging.getLogger("alembic").level == logging.NOTSET
+
+
+def test_a_librarys_error_shows_no_key(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("401 for key-of-the-tests-0123456789, says a library")
+
+    monkeypatch.setenv("MY_API_KEY", "key-of-the-tests-0123456789")
+    monkeypatch.setattr("palate.study.Study.open", fail)
+    path = tmp_path / "events.jsonl"
+    shown = CliRunner().invoke(commands, ["run", str(study), "--judge", "simulated", "--log-json", str(path)])
+    assert shown.exit_code == 1
+    assert "unexpected RuntimeError: 401 for [MY_API_KEY], says a library" in shown.output
+    assert "0123456789" not in shown.output + path.read_text()

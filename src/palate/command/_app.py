@@ -3,6 +3,7 @@
 Everything heavy is imported by the verb that needs it, so that ``palate --help`` answers at once.
 """
 
+import os
 import sys
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -44,8 +45,12 @@ class _Verbs(TyperGroup):
         except Exception as error:
             if session.debug or type(error).__module__.startswith("typer"):
                 raise
+            from palate.operations import masked
+
+            # A library's own words may hold what it was given, such as a key.
+            said = one_line(masked(str(error), os.environ), 500)
             note(
-                f"palate: unexpected {type(error).__name__}: {one_line(str(error), 500)}; "
+                f"palate: unexpected {type(error).__name__}: {said}; "
                 "this is a mistake in Palate or in a plug-in; palate --debug shows where"
             )
             raise typer.Exit(1) from None

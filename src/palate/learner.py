@@ -80,6 +80,8 @@ class Learner:
         self._votes: Counter[str | None] = Counter()  # that teach, by group
         self._told: list[int] = []
         self._held_out = HeldOut()
+        self._state: StudyState | None = None  # that was looked at last,
+        self._reach: tuple[int, ...] = ()  # up to this event, with so many features and answers
         self._bandit: DuelBandit | None = None
         self._fits = Histogram(FIT_SECONDS)
         self._telling: float | None = None  # seconds that it took to be told what the belief does not say yet
@@ -125,6 +127,9 @@ class Learner:
         Returns:
             Whether anything was learnt or forgotten.
         """
+        reach = state.seq, len(features), len(answers)
+        if state is self._state and reach == self._reach:
+            return False
         voted = {c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate)}
         live = [identifier for identifier in state.candidates if identifier in features]
         gone = [c for c in state.withdrawn if c in features and c in voted]
@@ -133,6 +138,7 @@ class Learner:
         grown = stand[: len(self._told)] == self._told
         same = ids == self._ids and len(live) == self._live and len(answers) == self._answers
         if same and grown and len(stand) == len(self._told):
+            self._state, self._reach = state, reach
             return False
         began = time.perf_counter()
         if not (same and grown):
@@ -160,6 +166,7 @@ class Learner:
             self._tell(vote, state)
             self._told.append(vote.seq)
         self._telling = (self._telling or 0.0) + time.perf_counter() - began
+        self._state, self._reach = state, reach
         return True
 
     def choose(self, n: int, pending: Sequence[Pairing]) -> list[tuple[str, str]]:

@@ -1,21 +1,25 @@
 """What was paid for and what was shown: texts under their hash, each stored once."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, bindparam, insert, select
 
 from palate.errors import InputError, NotFoundError, StoreError
 from palate.store import _schema as tables
 from palate.store._batch import Batch
-from palate.types import Response
+from palate.store._events import decode, encode
+from palate.types import Json, Response
 
 __all__ = [
     "check_response",
+    "completions_after",
+    "find_completion",
     "find_response",
     "load_responses",
     "missing_texts",
     "response_costs",
+    "save_completion",
     "save_response",
 ]
 
@@ -26,6 +30,13 @@ _PAID = (
     .order_by(tables.response.c.request_key.desc())
 )
 _COSTS = select(tables.response.c.hash, tables.response.c.cost).order_by(tables.response.c.request_key.desc())
+_COMPLETION = select(tables.completion.c.value).where(tables.completion.c.key == bindparam("key"))
+_COMPLETIONS_AFTER = (
+    select(tables.completion)
+    .where(tables.completion.c.key > bindparam("key"))
+    .order_by(tables.completion.c.key)
+    .limit(1000)
+)
 _BY_KEY = select(tables.response).where(tables.response.c.request_key == bindparam("request_key"))
 
 
@@ -121,3 +132,21 @@ def _text(address: str, content: bytes) -> str:
         return content.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise StoreError(f"the text {address} is damaged; run `palate verify`, restore a backup") from error
+
+
+def find_completion(connection: Connection, key: str) -> Mapping[str, Json] | None:
+    """A model's answer under the key of its request, or ``None``."""
+    value = connection.execute(_COMPLETION, {"key": key}).scalar()
+    return None if value is None else decode(value)
+
+
+def save_completion(batch: Batch, key: str, value: Mapping[str, Json]) -> None:
+    """Keep a model's answer; the first one under a key stays."""
+    if batch.connection.execute(_COMPLETION, {"key": key}).first() is None:
+        batch.connection.execute(insert(tables.completion), {"key": key, "value": encode(value)})
+
+
+def completions_after(connection: Connection, key: str) -> dict[str, Mapping[str, Json]]:
+    """The next answers of models after a key, by key, in order; none at the end."""
+    rows = connection.execute(_COMPLETIONS_AFTER, {"key": key})
+    return {row.key: decode(row.value) for row in rows}

@@ -96,6 +96,7 @@ _REQUIRED: Mapping[EventKind, tuple[str, ...]] = {
 }
 
 # Made once: a vote's two JSON texts are a good part of what it costs.
+_DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -141,7 +142,9 @@ def encode(payload: Mapping[str, Json]) -> str:
 def decode(text: str) -> dict[str, Any]:
     """Read what :func:`encode` wrote."""
     try:
-        value = json.loads(text)
+        value, end = _DECODER.raw_decode(text)
+        if end < len(text):
+            raise ValueError(f"more after its end at character {end}")
     except ValueError as error:
         raise StoreError(f"an event's payload is not JSON ({error}); run `palate verify`") from error
     if not isinstance(value, dict):

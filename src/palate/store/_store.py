@@ -20,11 +20,10 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection
 
 from palate.errors import ConflictError, InputError, NotFoundError, StoreError
 from palate.operations import watch_vote
-from palate.store import _schema as tables
 from palate.store._append import append_events, read_inputs
 from palate.store._assign import assign
 from palate.store._backend import Backend, StoreInfo
@@ -33,9 +32,12 @@ from palate.store._beliefs import BeliefPoint, belief_points, newest_belief, sav
 from palate.store._columns import ColumnReader, VoteColumns
 from palate.store._content import (
     check_response,
+    completions_after,
+    find_completion,
     find_response,
     load_responses,
     response_costs,
+    save_completion,
     save_response,
 )
 from palate.store._copy import copy_rows
@@ -45,6 +47,7 @@ from palate.store._invitations import ACCESS, Invitation, Invitations, access_ev
 from palate.store._outline import last_setup, read_setup
 from palate.store._people import new_pseudonym, put_name, rater_names, remove
 from palate.store._postgres_url import is_postgres, read_address
+from palate.store._reading import SLICE, read_slice
 from palate.store._sqlite import SqliteBackend
 from palate.store._verify import find_problems
 from palate.store._votes import check_ballot, last_duel, undo_last
@@ -53,25 +56,8 @@ from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response, V
 
 __all__ = ["Store", "check_server", "open_store"]
 
-# One slice is read in a few milliseconds, so that no reader holds the file for longer.
-_SLICE = 500
 # How soon wait() sees what another process wrote.
 _POLL_SECONDS = 0.1
-
-_AFTER = (
-    select(tables.event, tables.comment.c.words)
-    .outerjoin(tables.comment, tables.comment.c.seq == tables.event.c.seq)
-    .where(tables.event.c.seq > bindparam("after"))
-    .order_by(tables.event.c.seq)
-    .limit(bindparam("limit"))
-)
-_COMPLETION = select(tables.completion.c.value).where(tables.completion.c.key == bindparam("key"))
-_COMPLETIONS_AFTER = (
-    select(tables.completion)
-    .where(tables.completion.c.key > bindparam("key"))
-    .order_by(tables.completion.c.key)
-    .limit(1000)
-)
 
 
 def open_store(
@@ -259,17 +245,13 @@ class Store:
         """
         left = limit
         while left is None or left > 0:
-            size = _SLICE if left is None else min(left, _SLICE)
+            size = SLICE if left is None else min(left, SLICE)
             with self.reading() as connection:
-                rows = connection.execute(_AFTER, {"after": after, "limit": size}).all()
-            for row in rows:
-                words = None if row.words is None else row.words.decode("utf-8", "surrogatepass")
-                yield StoredEvent(
-                    row.seq, _kind(row.kind), decode(row.payload), row.actor, row.at, row.hash, words
-                )
-            if len(rows) < size:
+                found = read_slice(connection, after, size)
+            yield from found
+            if len(found) < size:
                 return
-            after = rows[-1].seq
+            after = found[-1].seq
             left = None if left is None else left - size
 
     def invitations(self) -> Invitations:
@@ -355,29 +337,22 @@ class Store:
     def get_completion(self, key: str) -> Mapping[str, Json] | None:
         """A model's answer that was paid for before, or ``None``."""
         with self.reading() as connection:
-            value = connection.execute(_COMPLETION, {"key": key}).scalar()
-        return None if value is None else decode(value)
+            return find_completion(connection, key)
 
     def put_completion(self, key: str, value: Mapping[str, Json]) -> None:
         """Keep a model's answer; the first one under a key stays."""
-        written = encode(value)
-
-        def work(batch: Batch) -> None:
-            if batch.connection.execute(_COMPLETION, {"key": key}).first() is None:
-                batch.connection.execute(insert(tables.completion), {"key": key, "value": written})
-
-        self._writer.run(work)
+        self._writer.run(lambda batch: save_completion(batch, key, value))
 
     def completions(self) -> Iterator[Mapping[str, Json]]:
         """Every answer of a model that was kept, in slices, so that nobody waits for the reader."""
         key = ""
         while True:
             with self.reading() as connection:
-                rows = connection.execute(_COMPLETIONS_AFTER, {"key": key}).all()
-            if not rows:
+                found = completions_after(connection, key)
+            if not found:
                 return
-            yield from (decode(row.value) for row in rows)
-            key = rows[-1].key
+            yield from found.values()
+            key = next(reversed(found))
 
     # Duels and votes
 
@@ -669,13 +644,6 @@ class Store:
             with self.reading() as connection:
                 for input_id in sorted(wanted):
                     self._input(connection, input_id)
-
-
-def _kind(name: str) -> EventKind:
-    try:
-        return EventKind(name)
-    except ValueError:
-        raise StoreError(f"an event of kind {name!r} is from a newer Palate; upgrade Palate") from None
 
 
 def _backend_for(place: str | Path, *, create: bool, exclusive: bool) -> Backend:

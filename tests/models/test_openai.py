@@ -135,11 +135,11 @@ def test_reads_a_date_to_wait_for(endpoint: Any) -> None:
 
 def test_a_model_that_never_answers_ends_at_the_deadline(endpoint: Any) -> None:
     endpoint.script = lambda n, seen: type(endpoint.chat(""))(hang=True)
-    retry = {"base": 0.001, "cap": 0.002, "deadline": 0.6, "attempt_timeout": 0.25}
+    retry = {"base": 0.001, "cap": 0.002, "deadline": 3.0, "attempt_timeout": 1.2}
     began = time.monotonic()
-    with pytest.raises(ModelError, match=r"deadline of 0\.6 s|later than the deadline"):
+    with pytest.raises(ModelError, match=r"deadline of 3 s|later than the deadline"):
         ask(make(endpoint, retry=retry))
-    assert 0.5 <= time.monotonic() - began < 3.0
+    assert 2.3 <= time.monotonic() - began < 15.0
     assert len(endpoint.seen) >= 2
 
 

@@ -19,7 +19,7 @@ from palate.types import Message, Request, Usage
 
 PNG = b"\x89PNG\r\n\x1a\nthe picture"
 CODED = base64.b64encode(PNG).decode()
-QUICK = {"attempts": 3, "base": 0.0, "deadline": 5.0, "attempt_timeout": 0.5}
+QUICK = {"attempts": 3, "base": 0.0, "deadline": 60.0, "attempt_timeout": 20.0}
 
 
 def drawing(text: str = "a red door", **extra: Any) -> Request:

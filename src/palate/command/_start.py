@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,11 @@ from palate.command._run import ME, JudgeName, Options, Terminal, run_study
 from palate.command._say import note, one_line, say
 from palate.command._serving import Browser, PageOptions, Port
 from palate.command._session import session_of
-from palate.command._study_file import Answers, study_file
 from palate.command._write import write_text
 from palate.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from palate.command._study_file import Answers
 
 __all__ = ["register"]
 
@@ -82,6 +84,8 @@ def init(
     if from_promptfoo is not None:
         variable = _take_over(from_promptfoo, path, overwrite=force)
     else:
+        from palate.command._study_file import Answers, study_file
+
         answers = Answers() if yes else _ask(path.parent)
         source = study_file(answers, schema=SCHEMA)
         parse_config(source, path=path)
@@ -120,7 +124,9 @@ def _take_over(source: Path, path: Path, *, overwrite: bool) -> str:
     return variable if isinstance(variable, str) else ""
 
 
-def _ask(folder: Path) -> Answers:
+def _ask(folder: Path) -> "Answers":
+    from palate.command._study_file import Answers
+
     default = Answers()
     answers = Answers(
         name=typer.prompt("What is the study called?", default=default.name),

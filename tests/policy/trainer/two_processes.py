@@ -17,6 +17,8 @@ PATIENCE = 240  # seconds; they need a few
 NEEDS_FORK = [
     pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    # Another test may have brought JAX along, which warns of its own threads; they do nothing here.
+    pytest.mark.filterwarnings("ignore:os.fork.*JAX:RuntimeWarning"),
 ]
 
 

@@ -27,7 +27,7 @@ from palate.store import StudyState, seed_of
 from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
 from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
 
-__all__ = ["Learner", "Learnt", "by_context", "seed_of"]
+__all__ = ["Learner", "Learnt", "by_context"]
 
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs

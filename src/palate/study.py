@@ -28,7 +28,7 @@ from palate.features import candidate_features
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
 from palate.leading import FOLLOW_SECONDS, Lead
-from palate.learner import Learner, Learnt, by_context, seed_of
+from palate.learner import Learner, Learnt, by_context
 from palate.models import Spent
 from palate.opening import change_raters, parts_of, permit, register
 from palate.operations import judged
@@ -45,6 +45,7 @@ from palate.store import (
     comparisons,
     is_postgres,
     open_store,
+    seed_of,
 )
 from palate.types import (
     Array,

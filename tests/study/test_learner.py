@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from palate.errors import InputError
-from palate.learner import Learner, seed_of
+from palate.learner import Learner
 from palate.store import (
     EventKind,
     StoredEvent,
@@ -15,6 +15,7 @@ from palate.store import (
     candidates_payload,
     inputs_payload,
     pairing_payload,
+    seed_of,
 )
 from palate.types import Candidate, Input, Lineage, Pairing, Verdict, Vote
 

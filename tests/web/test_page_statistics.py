@@ -239,7 +239,8 @@ def test_all_four_pages_are_small(kit: StudyKit, page: TestClient) -> None:
 
 def test_every_text_is_used_and_none_is_missing() -> None:
     templates = files("palate.web") / "templates"
-    template = "".join((templates / name).read_text() for name in ("statistics.html", "counting.html"))
+    pages = ("statistics.html", "counting.html", "_statistics_head.html")
+    template = "".join((templates / name).read_text() for name in pages)
     code = (files("palate.web") / "_statistics.py").read_text()
     named = set(re.findall(r"\bt\.(\w+)", template))
     named |= set(re.findall(r'"(\w+)"', "".join(re.findall(r"texts\[[^\]]*\]", code))))

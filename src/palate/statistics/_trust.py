@@ -5,7 +5,7 @@ wording. Flags are for people to look at. They never delete a vote; what a judge
 from the model alone, and from the cap on one rater's influence.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,8 +136,10 @@ def study_trust(state: StudyState, response: Callable[[str], Response] | None = 
             f"{MOST_JUDGES} are compared",
         )
     machine_J = np.array([is_machine(name) for name in names])
-    picking_JN = picking(_shown(state, names, ids), len(names), len(ids)) * ~machine_J[:, None]
-    votes = _votes(said, names, ids)
+    row = {identifier: place for place, identifier in enumerate(ids)}
+    who = {name: place for place, name in enumerate(names)}
+    picking_JN = picking(_shown(state, who, row), len(names), len(ids)) * ~machine_J[:, None]
+    votes = _votes(said, who, row)
     weight_M = picked_weights(picking_JN, votes.judge_M, votes.first_M, votes.second_M)
     votes = replace(votes, weight_M=weight_M)
     length_MF = _lengths(state, said, response)
@@ -158,9 +160,7 @@ def study_trust(state: StudyState, response: Callable[[str], Response] | None = 
     return Trust(ids[fit.winner], tuple(rows), tuple(names[place] for place in deciding))
 
 
-def _votes(said: Sequence[Vote], names: Sequence[str], ids: Sequence[str]) -> Votes:
-    row = {identifier: place for place, identifier in enumerate(ids)}
-    who = {name: place for place, name in enumerate(names)}
+def _votes(said: Sequence[Vote], who: Mapping[str, int], row: Mapping[str, int]) -> Votes:
     return Votes(
         np.array([row[vote.left_candidate] for vote in said]),
         np.array([row[vote.right_candidate] for vote in said]),
@@ -169,10 +169,8 @@ def _votes(said: Sequence[Vote], names: Sequence[str], ids: Sequence[str]) -> Vo
     )
 
 
-def _shown(state: StudyState, names: Sequence[str], ids: Sequence[str]) -> Shown:
+def _shown(state: StudyState, who: Mapping[str, int], row: Mapping[str, int]) -> Shown:
     """What those who voted were shown and answered or passed on."""
-    row = {identifier: place for place, identifier in enumerate(ids)}
-    who = {name: place for place, name in enumerate(names)}
     seen = [
         (row[v.left_candidate], row[v.right_candidate], who[v.judge], v.verdict.teaches)
         for v in state.votes

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, cast, overload
 
 import numpy as np
@@ -22,8 +21,6 @@ from palate.choice import (
     WinRate,
     best_probability,
     difference_variance,
-    is_machine,
-    outcome,
     win_rate,
 )
 from palate.errors import ConfigError, InputError
@@ -31,6 +28,7 @@ from palate.registry import make
 from palate.strategies._answer_book import AnswerBook
 from palate.strategies._protocol import Answering, History, Pair, Pool, Strategy
 from palate.strategies._stopping import HeldOut, Outlook, contenders, outlook, stop_advice
+from palate.strategies._tellings import STRENGTHS, Tellings, Told
 from palate.types import Array, Json, Posterior, Verdict
 
 __all__ = ["DEFAULT", "DuelBandit", "duel_bandit"]
@@ -39,21 +37,6 @@ DEFAULT = "palate"
 _FORMAT = 2
 _KEPT_FITS = 2  # the newest, and the one before it, which some strategies report from
 _CONTENDERS = 512  # candidates whose joint belief is drawn for P(best); the others' chances round to zero
-STRENGTHS = ("slightly", "clearly", "much")
-
-
-@dataclass(frozen=True)
-class _Told:
-    """One verdict as it was told."""
-
-    first: int
-    second: int
-    verdict: Verdict
-    input_id: str | None
-    judge: str | None
-    response_features: tuple[tuple[float, ...], tuple[float, ...]] | None
-    strength: str | None
-    answers: Pair  # places among the known responses, -1 where not known
 
 
 class DuelBandit:
@@ -66,8 +49,7 @@ class DuelBandit:
         self._feature_ND = _check_features(feature_ND)
         self._seed = _check_seed(seed)
         self._live_N = np.ones(len(self._feature_ND), dtype=np.bool_)
-        self._told: list[_Told] = []
-        self._history: History | None = None  # of what was told, until more is
+        self._told = Tellings()
         self._asked = 0  # since the last verdict
         self._book = AnswerBook()
         self._used = 0  # known responses that the prepared prior rests on
@@ -89,41 +71,12 @@ class DuelBandit:
     @property
     def votes(self) -> int:
         """How many verdicts taught something; ``skip`` and ``failed`` are not among them."""
-        return sum(told.verdict.teaches for told in self._told)
+        return self._told.votes
 
     @property
     def history(self) -> History:
         """The verdicts that teach, as arrays."""
-        if self._history is None:
-            self._history = self._gather()
-        return self._history
-
-    def _gather(self) -> History:
-        told = [t for t in self._told if t.verdict.teaches]
-        return History(
-            np.array([t.first for t in told], dtype=np.int64),
-            np.array([t.second for t in told], dtype=np.int64),
-            np.array([outcome(t.verdict) for t in told], dtype=np.float64),
-            np.array([t.verdict is Verdict.BOTH_BAD for t in told], dtype=np.bool_),
-            np.array([0 if t.strength is None else 1 + STRENGTHS.index(t.strength) for t in told], np.int64),
-            _codes([t.judge for t in told]),
-            _codes([t.input_id for t in told]),
-            np.array([t.answers[0] for t in told], dtype=np.int64),
-            np.array([t.answers[1] for t in told], dtype=np.int64),
-            np.array([is_machine(t.judge) for t in told], dtype=np.bool_),
-            self._passed(),
-        )
-
-    def _passed(self) -> NDArray[np.object_]:
-        """For each vote that teaches, what its judge passed on since the one before."""
-        since: dict[str | None, list[Pair]] = {}
-        found: list[tuple[Pair, ...]] = []
-        for told in self._told:
-            if told.verdict.teaches:
-                found.append(tuple(since.pop(told.judge, ())))
-            elif told.verdict is Verdict.SKIP:
-                since.setdefault(told.judge, []).append((told.first, told.second))
-        return np.fromiter(found, dtype=np.object_, count=len(found))
+        return self._told.history
 
     @property
     def live(self) -> list[int]:
@@ -260,9 +213,8 @@ class DuelBandit:
             if input_id is not None:
                 self._book.add(row, input_id, feature, self.votes + teaches)
         answers = (self._book.latest(i, input_id), self._book.latest(j, input_id))
-        self._told.append(_Told(i, j, said, input_id, judge, rows, strength, answers))
+        self._told.append(Told(i, j, said, input_id, judge, rows, strength, answers))
         self._asked = 0
-        self._history = None
 
     def responded(self, row: int, input_id: str, feature: ArrayLike) -> None:
         """Get to know a response, before or without a vote on it.
@@ -586,12 +538,6 @@ def _check_features(feature_ND: Array) -> Array:
         )
     feature_ND.setflags(write=False)
     return feature_ND
-
-
-def _codes(names: Sequence[str | None]) -> NDArray[np.int64]:
-    """Names as numbers in order of first appearance."""
-    place = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    return np.array([place[name] for name in names], dtype=np.int64)
 
 
 def _check_strength(strength: str | None, said: Verdict) -> None:

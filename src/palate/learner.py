@@ -79,9 +79,11 @@ class Learner:
         self._groups: dict[str | None, list[int]] = {}  # rows that may meet, by the input that they are for
         self._votes: Counter[str | None] = Counter()  # that teach, by group
         self._told: list[int] = []
+        self._shown: Counter[str] = Counter()  # how often each candidate was in a vote that was told
         self._held_out = HeldOut()
         self._state: StudyState | None = None  # that was looked at last,
         self._reach: tuple[int, ...] = ()  # up to this event, with so many features and answers
+        self._forgotten = 0  # and so many votes that do not count any more
         self._bandit: DuelBandit | None = None
         self._fits = Histogram(FIT_SECONDS)
         self._telling: float | None = None  # seconds that it took to be told what the belief does not say yet
@@ -130,15 +132,16 @@ class Learner:
         reach = state.seq, len(features), len(answers)
         if state is self._state and reach == self._reach:
             return False
-        voted = {c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate)}
+        new = self._news(state)
+        grown = new is not None
+        news = state.votes if new is None else new
+        voted = {c for vote in news for c in _two(vote)}.union(self._shown if grown else ())
         live = [identifier for identifier in state.candidates if identifier in features]
         gone = [c for c in state.withdrawn if c in features and c in voted]
         ids = [*live, *gone]
-        stand = [vote.seq for vote in state.votes]
-        grown = stand[: len(self._told)] == self._told
         same = ids == self._ids and len(live) == self._live and len(answers) == self._answers
-        if same and grown and len(stand) == len(self._told):
-            self._state, self._reach = state, reach
+        if same and grown and not news:
+            self._state, self._reach, self._forgotten = state, reach, state.forgotten
             return False
         began = time.perf_counter()
         if not (same and grown):
@@ -151,7 +154,8 @@ class Learner:
                 if context in groups
             }
             self._votes = Counter()
-            self._told = []
+            self._told, news = [], state.votes
+            self._shown.clear()
             self._held_out = HeldOut()
             self._bandit = None
             if any(len(rows) > 1 for rows in self._groups.values()):
@@ -162,12 +166,21 @@ class Learner:
                 for (identifier, place), answer_F in answers.items():
                     if identifier in self._index:
                         self._bandit.responded(self._index[identifier], place, answer_F)
-        for vote in state.votes[len(self._told) :]:
+        for vote in news:
             self._tell(vote, state)
             self._told.append(vote.seq)
+            self._shown.update(_two(vote))
         self._telling = (self._telling or 0.0) + time.perf_counter() - began
-        self._state, self._reach = state, reach
+        self._state, self._reach, self._forgotten = state, reach, state.forgotten
         return True
+
+    def _news(self, state: StudyState) -> list[Vote] | None:
+        """The votes that were not told yet; ``None`` where some that were told do not count any more."""
+        told = self._told
+        if state is self._state and state.forgotten == self._forgotten:
+            return state.votes_after(told[-1] if told else 0)
+        stand = state.votes
+        return stand[len(told) :] if [vote.seq for vote in stand[: len(told)]] == told else None
 
     def choose(self, n: int, pending: Sequence[Pairing]) -> list[tuple[str, str]]:
         """Choose ``n`` pairs of candidates worth asking at once, given pairings not yet voted on."""
@@ -202,20 +215,17 @@ class Learner:
 
     def _believed(self, state: StudyState) -> Belief:
         stop, reason = self.should_stop()
-        shown = _shown(state)
         if None in self._groups:
-            standings = self._ranked(state, None, TOP, shown)
+            standings = self._ranked(state, None, TOP)
             return Belief(state.seq, self.votes, standings[0].candidate_id, standings, stop, reason)
         contexts: list[ContextBelief] = []
         for context in filter(None, self._groups):
-            found = self._ranked(state, context, TOP_EACH, shown)
+            found = self._ranked(state, context, TOP_EACH)
             contexts.append(ContextBelief(context, found[0].candidate_id, self._votes[context], found))
         best = tuple(context.standings[0] for context in contexts)
         return Belief(state.seq, self.votes, best[0].candidate_id, best, stop, reason, tuple(contexts))
 
-    def _ranked(
-        self, state: StudyState, context: str | None, top: int, shown: Mapping[str, int]
-    ) -> tuple[Standing, ...]:
+    def _ranked(self, state: StudyState, context: str | None, top: int) -> tuple[Standing, ...]:
         """The leaders of one group and its seed, the report first."""
         among, rows = self._among(context), self._groups[context]
         best, mean_N = self.bandit.best(among=among), self.bandit.posterior().mean_N
@@ -224,7 +234,7 @@ class Learner:
         seed, prob_N = self._seed_row(state, context), self.bandit.p_best(among=among)
         if seed not in order:
             order.append(seed)
-        return tuple(self._standing(row, seed, prob_N, shown) for row in order)
+        return tuple(self._standing(row, seed, prob_N) for row in order)
 
     def _seed_row(self, state: StudyState, context: str | None) -> int:
         """Row of the candidate that a group is measured against."""
@@ -234,16 +244,15 @@ class Learner:
     def standings(self, state: StudyState) -> dict[str, Standing]:
         """What is believed of every candidate that takes part; nothing before the first vote."""
         found: dict[str, Standing] = {}
-        shown = _shown(state)
         for context, rows in self._groups.items() if self.votes else ():
             prob_N, seed = self.bandit.p_best(among=self._among(context)), self._seed_row(state, context)
-            found.update((self._ids[row], self._standing(row, seed, prob_N, shown)) for row in rows)
+            found.update((self._ids[row], self._standing(row, seed, prob_N)) for row in rows)
         return found
 
-    def _standing(self, row: int, seed: int, prob_N: Array, shown: Mapping[str, int]) -> Standing:
+    def _standing(self, row: int, seed: int, prob_N: Array) -> Standing:
         mean, low, high = (0.5, 0.5, 0.5) if row == seed else self.bandit.win_rate(row, seed)
         identifier = self._ids[row]
-        return Standing(identifier, mean, low, high, float(prob_N[row]), shown[identifier])
+        return Standing(identifier, mean, low, high, float(prob_N[row]), self._shown[identifier])
 
     def should_stop(self) -> tuple[bool, str]:
         """Whether more votes are worth a person's time, and why, in plain words."""
@@ -313,6 +322,5 @@ class Learner:
         return [context for context, rows in self._groups.items() if len(rows) > 1]
 
 
-def _shown(state: StudyState) -> Counter[str]:
-    """How often each candidate was voted on."""
-    return Counter(c for vote in state.votes for c in (vote.left_candidate, vote.right_candidate))
+def _two(vote: Vote) -> tuple[str, str]:
+    return vote.left_candidate, vote.right_candidate

@@ -53,6 +53,21 @@ def spread(votes: Votes, d: float) -> np.ndarray:
     return np.full(len(votes), d)
 
 
+@pytest.mark.parametrize("lapse", [0.0, 0.1])
+@pytest.mark.parametrize("model", MODELS)
+def test_likelihoods_at_many_differences_are_those_of_the_terms(model: VerdictModel, lapse: float) -> None:
+    model = VerdictModel(model.side, model.tie, model.tie_kind, model.cuts, model.bad, lapse)
+    votes, d_Q = everything(model), np.array([-800.0, -30.0, -0.3, 0.0, 2.0, 30.0, 800.0])
+    found_MQ = model.log_likelihood(np.tile(d_Q, (len(votes), 1)), votes)
+    for d, found_M in zip(d_Q, found_MQ.T, strict=True):
+        assert found_M == pytest.approx(model.terms(spread(votes, d), votes).log_likelihood_M, rel=1e-12)
+
+
+def test_likelihoods_refuse_ties_that_are_ruled_out() -> None:
+    with pytest.raises(InputError, match="rules out"):
+        VerdictModel(tie=0.0).log_likelihood(np.zeros((1, 2)), said((0.5, False, 0)))
+
+
 @pytest.mark.parametrize("model", [m for m in MODELS if m.tie is not None or m.bad is None])
 @pytest.mark.parametrize("lapse", [0.0, 0.1])
 @pytest.mark.parametrize("d", [-30.0, -2.0, 0.0, 0.3, 5.0])

@@ -1,6 +1,8 @@
 """The belief is a function of the candidates and of the votes that stand."""
 
+import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,12 @@ from palate.store import (
     StudyState,
     candidates_payload,
     inputs_payload,
+    open_store,
     pairing_payload,
     seed_of,
 )
-from palate.types import Candidate, Input, Lineage, Pairing, Verdict, Vote
+from palate.testing import fill_study
+from palate.types import Ballot, Candidate, Input, Lineage, Pairing, Response, Verdict, Vote
 
 WORDS = ["plain", "kind", "kind and clear", "rude", "wordy"]
 CANDIDATES = [Candidate.make(word, lineage=Lineage("user" if n else "seed")) for n, word in enumerate(WORDS)]
@@ -137,3 +141,40 @@ def test_the_seed_prompt_is_the_one_marked_so() -> None:
     assert seed_of({c.id: c for c in reversed(CANDIDATES)}) == CANDIDATES[0].id
     unmarked = [Candidate.make("x"), Candidate.make("y")]
     assert seed_of({c.id: c for c in unmarked}) == unmarked[0].id
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_following_one_study_event_by_event_and_its_replay_give_one_belief(tmp_path: Path, seed: int) -> None:
+    """Votes that come, are taken back, come again and are dropped, while a candidate goes and returns."""
+    draws, live, followed = random.Random(seed), StudyState(), learner()
+    with open_store(tmp_path / "study.db") as store:
+        one, other = fill_study(store, 30)
+        shown = [store.put_response(f"more-{k}", Response("text", f"answer {k}")) for k in range(2)]
+        third = Pairing("more", "in-0", one.id, CANDIDATES[3].id, *shown)
+        store.append(EventKind.CANDIDATES_ADDED, candidates_payload([CANDIDATES[3]]))
+        store.append(EventKind.PAIRING_OPENED, pairing_payload(third))
+        live.follow(store)
+        features = dict(zip(live.candidates, np.eye(len(live.candidates)), strict=True))
+        for step in range(25):
+            judge = draws.choice(["anna", "ben"][: 2 - (step > 22)])
+            if draws.random() < 0.3:
+                store.undo(judge)
+            elif duels := store.open_duels(judge, 1, draws):
+                store.vote(Ballot(duels[0].id, draws.choice(list(Verdict)), judge, f"{step}"))
+            if step == 10:
+                store.append(EventKind.CANDIDATE_WITHDRAWN, {"id": other.id, "reason": "x"})
+            if step == 18:
+                store.append(EventKind.CANDIDATES_ADDED, candidates_payload([other]))
+            if step == 22:
+                store.remove_rater("ben", votes="drop")
+            live.follow(store)
+            followed.follow(live, features)
+            again, fresh = StudyState.replay(store.events()), learner()
+            fresh.follow(again, features)
+            assert live == again
+            assert live.votes_after(live.seq - 5) == [v for v in live.votes if v.seq > live.seq - 5]
+            assert followed.learnt.votes == len(live.votes)
+            assert followed.belief(live) == fresh.belief(again)
+            assert {v.candidate_id: v.votes for v in followed.standings(live).values()} == {
+                v.candidate_id: v.votes for v in fresh.standings(again).values()
+            }

@@ -73,7 +73,7 @@ from palate.choice._segments import (
     segment_test,
     segment_utilities,
 )
-from palate.choice._site_priors import DirectPrior, LatentPrior, SitePrior, Sites
+from palate.choice._site_priors import DirectPrior, LatentPrior, SitePrior, Sites, root_of
 from palate.choice._trust import JudgeFit, TrustFit, fit_trust
 from palate.choice._verdicts import (
     Joint,
@@ -175,6 +175,7 @@ __all__ = [
     "rank_ratings",
     "raw_agreement",
     "repeat_votes",
+    "root_of",
     "segment_test",
     "segment_utilities",
     "share_interval",

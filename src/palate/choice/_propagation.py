@@ -70,13 +70,15 @@ def tilted_moments(mean_S: Array, variance_S: Array, log_likelihood: LogLikeliho
         log_likelihood: Of each vote at many values of its site.
     """
     value_SQ = mean_S[:, None] + np.sqrt(variance_S)[:, None] * _GRID_Q
-    log_SQ = log_likelihood(value_SQ) + _LOG_WEIGHT_Q
-    top_S = log_SQ.max(axis=1)
-    weight_SQ = np.exp(log_SQ - top_S[:, None])
+    weight_SQ = log_likelihood(value_SQ) + _LOG_WEIGHT_Q
+    top_S = weight_SQ.max(axis=1)
+    weight_SQ -= top_S[:, None]
+    np.exp(weight_SQ, out=weight_SQ)
     mass_S = weight_SQ.sum(axis=1)
     weight_SQ /= mass_S[:, None]
-    tilted_S = (weight_SQ * value_SQ).sum(axis=1)
-    spread_S = (weight_SQ * (value_SQ - tilted_S[:, None]) ** 2).sum(axis=1)
+    tilted_S = np.einsum("sq,sq->s", weight_SQ, value_SQ)
+    value_SQ -= tilted_S[:, None]
+    spread_S = np.einsum("sq,sq,sq->s", weight_SQ, value_SQ, value_SQ)
     return Moments(np.log(mass_S) + top_S, tilted_S, np.maximum(spread_S, 1e-12 * variance_S))
 
 

@@ -19,9 +19,16 @@ from numpy.typing import NDArray
 from palate.errors import InputError
 from palate.types import Array
 
-__all__ = ["DirectPrior", "LatentPrior", "SiteBelief", "SitePrior", "Sites"]
+__all__ = ["DirectPrior", "LatentPrior", "SiteBelief", "SitePrior", "Sites", "root_of"]
 
 _RANK = 1e-12  # eigenvalues below this share of the largest are rounding
+
+
+def root_of(kernel_LL: Array) -> Array:
+    """A square root ``(L, R)`` of a positive semi-definite matrix of rank R: ``kernel = root root^T``."""
+    value_L, vector_LL = np.linalg.eigh(kernel_LL)
+    kept_L = value_L > _RANK * max(float(value_L.max(initial=0.0)), 1e-300)
+    return vector_LL[:, kept_L] * np.sqrt(value_L[kept_L])
 
 
 class Sites(NamedTuple):
@@ -92,6 +99,7 @@ class LatentPrior:
         place_SK: Which latent values each site adds up, K of them.
         weight_SK: And with which weights.
         kernel_LL: Prior covariance of the latent values, positive semi-definite.
+        root_LR: A square root of it, ``kernel = root root^T``; worked out when left out.
 
     Raises:
         InputError: Shapes that do not fit.
@@ -100,16 +108,15 @@ class LatentPrior:
     place_SK: NDArray[np.int64]
     weight_SK: Array
     kernel_LL: Array
-    _root_LR: Array = field(init=False, repr=False, compare=False)
+    root_LR: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.place_SK.shape != self.weight_SK.shape or self.place_SK.max(initial=-1) >= len(
             self.kernel_LL
         ):
             raise InputError("each site needs as many places among the latent values as it has weights")
-        value_L, vector_LL = np.linalg.eigh(self.kernel_LL)
-        kept_L = value_L > _RANK * max(float(value_L.max(initial=0.0)), 1e-300)
-        object.__setattr__(self, "_root_LR", vector_LL[:, kept_L] * np.sqrt(value_L[kept_L]))
+        if self.root_LR is None:
+            object.__setattr__(self, "root_LR", root_of(self.kernel_LL))
 
     def __len__(self) -> int:
         return len(self.place_SK)
@@ -118,7 +125,8 @@ class LatentPrior:
         """What is known once the sites are taken in."""
         from scipy.linalg import solve_triangular
 
-        root_LR = self._root_LR
+        root_LR = self.root_LR
+        assert root_LR is not None  # set when it was made
         system_RR = root_LR.T @ self._told(sites.precision_S) @ root_LR
         system_RR[np.diag_indices_from(system_RR)] += 1.0
         factor_RR = np.linalg.cholesky(system_RR)
@@ -147,9 +155,7 @@ class LatentPrior:
         """
         from scipy.linalg import solve_triangular
 
-        value_L, vector_LL = np.linalg.eigh(self._told(sites.precision_S))
-        kept_L = value_L > _RANK * max(float(value_L.max(initial=0.0)), 1e-300)
-        told_GL = (vector_LL[:, kept_L] * np.sqrt(value_L[kept_L])).T
+        told_GL = root_of(self._told(sites.precision_S)).T
         system_GG = told_GL @ self.kernel_LL @ told_GL.T
         system_GG[np.diag_indices_from(system_GG)] += 1.0
         return solve_triangular(

@@ -6,6 +6,7 @@ so a crash, a restart and a copy on another machine all end in the same state. N
 no clock, no table, no file.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -144,6 +145,7 @@ class StudyState:
         closed: Why the person stopped the study, or ``None`` while it runs.
         invitations: Who may come in besides the owner.
         taught: How many votes that count say something about the candidates.
+        forgotten: How many votes were taken back or dropped, so that they do not count any more.
     """
 
     def __init__(self) -> None:
@@ -176,6 +178,7 @@ class StudyState:
         self._given: dict[str, list[int]] = {}
         self._held: Counter[str] = Counter()
         self.taught = 0
+        self.forgotten = 0
 
     @classmethod
     def replay(cls, events: Iterable[StoredEvent]) -> "StudyState":
@@ -189,6 +192,11 @@ class StudyState:
     def votes(self) -> list[Vote]:
         """The votes that say something of candidates (not undone, not planted, not dropped), in order."""
         return list(self._votes.values())
+
+    def votes_after(self, seq: int) -> list[Vote]:
+        """Those of :attr:`votes` that came after an event; costs no more than they are."""
+        newest = itertools.takewhile(lambda vote: vote.seq > seq, reversed(self._votes.values()))
+        return list(newest)[::-1]
 
     @property
     def checks(self) -> list[Vote]:
@@ -431,6 +439,7 @@ class StudyState:
         del self._vote_of[vote.duel_id]
         self._given[vote.judge].remove(seq)
         self.taught -= vote.verdict.teaches and not vote.planted
+        self.forgotten += not vote.planted
         duel = self.duels[vote.duel_id]
         self.duels[duel.id] = duel._replace(until=event.payload.get("until", duel.until))
         if not vote.planted:
@@ -459,6 +468,7 @@ class StudyState:
                     del votes[seq]
                     self._given[gone].remove(seq)
                     self.taught -= vote.verdict.teaches and not vote.planted
+                    self.forgotten += not vote.planted
                     self._dropped[seq] = silent
                 else:
                     votes[seq] = silent

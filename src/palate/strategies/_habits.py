@@ -127,17 +127,21 @@ def likelihood(history: History, habits: Habits) -> LogLikelihood:
     ties = bool(((outcome_M == 0.5) & ~bad_M).any())
     model = VerdictModel(tie=habits.tie if ties else None, cuts=habits.cuts if strength_M.any() else None)
     # Without ties a plain vote is logistic, which needs no model; one tie makes Davidson's of all.
-    chosen_K = np.flatnonzero(~bad_M if ties else strength_M > 0)
+    modelled_M = ~bad_M if ties else strength_M > 0
+    said, plain_M = repeat_votes(history, np.flatnonzero(modelled_M), 1), ~modelled_M
     weight_M = habits.weights(history)
     capped = bool((weight_M != 1.0).any())
 
     def value(site_MQ: Array) -> Array:
-        log_MQ = log_sigmoid(sign_M1 * site_MQ)
-        if len(chosen_K):
-            width = site_MQ.shape[1]
-            terms = model.terms(site_MQ[chosen_K].ravel(), repeat_votes(history, chosen_K, width))
-            log_MQ[chosen_K] = terms.log_likelihood_M.reshape(-1, width)
-        return weight_M[:, None] * log_MQ if capped else log_MQ
+        if len(said.outcome_M):
+            log_MQ = np.empty_like(site_MQ)
+            log_MQ[plain_M] = log_sigmoid(sign_M1[plain_M] * site_MQ[plain_M])
+            log_MQ[modelled_M] = model.log_likelihood(site_MQ[modelled_M], said)
+        else:
+            log_MQ = log_sigmoid(sign_M1 * site_MQ)
+        if capped:
+            log_MQ *= weight_M[:, None]
+        return log_MQ
 
     return value
 

@@ -22,6 +22,7 @@ of what was told alone: fitting from nothing starts at the last such checkpoint.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +37,7 @@ from palate.choice import (
     eubo,
     observe_pair,
     propagate,
+    root_of,
     site_of,
     tilted_moments,
     variance_removed,
@@ -383,6 +385,16 @@ class _About:
     place_2S: NDArray[np.int64]
     table_UU: Array
 
+    @cached_property
+    def _root_LR(self) -> Array:
+        """A square root of that and, in its last row, of the offset's variance."""
+        root_UR = root_of(self.table_UU)
+        size, rank = root_UR.shape
+        root_LR = np.zeros((size + 1, rank + 1))
+        root_LR[:size, :rank] = root_UR
+        root_LR[size, rank] = np.sqrt(SIDE_VARIANCE)
+        return root_LR
+
     @property
     def latent(self) -> bool:
         """Whether there are fewer utilities than votes."""
@@ -406,7 +418,10 @@ class _About:
         kernel_LL[:size, :size] = scale**2 * self.table_UU
         kernel_LL[size, size] = SIDE_VARIANCE
         place_S3 = np.stack([*self.place_2S, np.full(len(site.first_S), size)], axis=1)
-        return LatentPrior(place_S3, np.stack([site.left_S, site.right_S, site.side_S], axis=1), kernel_LL)
+        root_LR = self._root_LR.copy()
+        root_LR[:size] *= scale
+        weight_S3 = np.stack([site.left_S, site.right_S, site.side_S], axis=1)
+        return LatentPrior(place_S3, weight_S3, kernel_LL, root_LR)
 
     def _direct(self, scale: float) -> Array:
         site, table_UU = self.site, scale**2 * self.table_UU

@@ -27,7 +27,7 @@ from palate.models import Ledger
 from palate.store import EventKind, check_server, open_store
 from palate.store._postgres_url import read_address
 from palate.study import Study
-from palate.testing import PostgresServer
+from palate.testing import PostgresServer, save_tiny_model
 
 pytestmark = pytest.mark.postgres
 
@@ -120,6 +120,12 @@ def test_every_command_works_on_a_server(
     assert "PostgreSQL" in said[-1]
     said.append(call("propose", "--from", address).output)
     assert "none of the candidates has slots" in said[-1]
+    pytest.importorskip("torch")
+    quick = ("--set", "steps=1", "--set", "lora=none", "--set", "watch.prompts=0", "--no-page")
+    model, out = save_tiny_model(tmp_path / "tiny"), tmp_path / "run"
+    said.append(call("train", "dpo", "--study", address, "--model", model, "--out", out, *quick).output)
+    assert "groups" in said[-1]
+    assert (out / "model" / "model.safetensors").is_file()
     assert postgres.password not in "".join(said)
     with open_store(tmp_path / "copy.db") as copy, open_store(address) as store:
         kept = EventKind.INVITED, EventKind.RATER_JOINED

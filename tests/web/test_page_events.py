@@ -1,6 +1,7 @@
 """What the page tells of itself: requests by route, failures by class, alarms when they change."""
 
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from starlette.testclient import TestClient
 from study_kit import ORIGIN, StudyKit
 
 from palate.errors import StoreError
+from palate.models import Spent
 from palate.operations import AlarmChanged, Event, Failed, RequestServed
 from palate.store import Store
-from palate.web import Learning
+from palate.web import Learning, serve
 from palate.web._roles import ROUTES, template_of
 
 
@@ -135,3 +137,42 @@ def test_alarms_are_told_when_they_change(
     learning[0] = Learning(True)
     monitor.get("/health")
     assert sorted(changes()) == [("learner", False), ("store", False)]
+
+
+def test_what_only_the_owners_page_shows_is_noticed_without_it(
+    make_kit: Any, store: Store, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_kit(settings={"budget": {"cost": 5.0}})
+    cost = [4.0]
+    people = People(store, spent=lambda: Spent(calls=10, priced=cost[0]))
+    people.apps.look()
+    assert not heard.of(AlarmChanged)
+    cost[0] = 4.6
+    people.apps.look()
+    people.apps.look()
+    assert [(event.alarm, event.on) for event in heard.of(AlarmChanged)] == [("budget", True)]
+    cost[0] = 0.0
+    with monkeypatch.context() as patched:
+        patched.setattr("palate.web._owner.MANY", -1)  # so many votes that looking takes long
+        people.apps.look()
+        assert not heard.of(AlarmChanged)
+    people.apps.look()
+    assert [(event.alarm, event.on) for event in heard.of(AlarmChanged)] == [("budget", False)]
+
+
+def test_the_server_keeps_looking_whatever_goes_wrong(
+    store: Store, kit: StudyKit, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, stop = [0], threading.Event()
+
+    def fail(_: object) -> None:
+        looked[0] += 1
+        if looked[0] == 3:
+            stop.set()
+        raise StoreError("the server is away")
+
+    monkeypatch.setattr("palate.web._server.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("palate.web._owner.OwnerPage.look", fail)
+    serve(store, on_ready=lambda link: None, stop=stop)
+    assert looked[0] == 3
+    assert [event.error for event in heard.of(Failed)] == ["StoreError"] * 3

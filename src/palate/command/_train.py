@@ -14,7 +14,7 @@ import typer
 from palate.command._progress import progress
 from palate.command._run import fetch_if_missing
 from palate.command._say import note, one_line, say
-from palate.command._session import open_existing, session_of
+from palate.command._session import StudyPlace, open_existing, place_of, session_of
 from palate.errors import ConfigError, InputError, nearest
 from palate.registry import make
 
@@ -57,7 +57,12 @@ def train(
         typer.Option(help="What to learn from: .jsonl, .json, .csv, .parquet or a data set's folder."),
     ] = None,
     study: Annotated[
-        Path | None, typer.Option(help="Learn from the votes of this study (.db or its .toml).")
+        StudyPlace | None,
+        typer.Option(
+            metavar="STUDY",
+            parser=place_of,
+            help="Learn from the votes of this study: its .db, its .toml, or its address on a server.",
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of the model to train; the embedded one if left out.")
@@ -118,7 +123,7 @@ def _told(job: "Job", recipe: str, own: dict[str, Any], *, page: bool) -> None:
     _report(outcome, job.out, duels)
 
 
-def _loaded(data: Path | None, study: Path | None, given: "_Data") -> "Loaded":
+def _loaded(data: Path | None, study: StudyPlace | None, given: "_Data") -> "Loaded":
     if (data is None) == (study is None):
         raise ConfigError("give exactly one of --data FILE and --study STUDY, what to learn from")
     from palate.policy.data import groups_from_votes, read_groups, read_rows

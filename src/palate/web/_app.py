@@ -40,10 +40,12 @@ class Apps(NamedTuple):
     Args:
         own: For this computer.
         public: For others, under one https origin; ``None`` when there is none.
+        look: Notices what is amiss, for those who listen; to be called now and then. Blocks.
     """
 
     own: Handler
     public: Handler | None
+    look: Callable[[], None]
 
 
 def create_app(
@@ -134,7 +136,7 @@ def create_apps(
         return Guard(starlette, hot=hot, access=access, door=door, meter=meter, refuse=refusals.refuse)
 
     public = None if origin is None else guard(public_door(origin, proxied=proxied))
-    return Apps(guard(own_door(port)), public)
+    return Apps(guard(own_door(port)), public, owner.look)
 
 
 class _Refusals:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from palate.models import Spent
+from palate.operations import heard
 from palate.statistics import TOO_FAST, Trust, left_p_value, study_trust, winners_by_pairing
 from palate.store import Invitation, StudyState
 from palate.types import Verdict, Vote
@@ -153,6 +154,14 @@ class OwnerPage:
             refusals=list(self._meter.refusals.items()),
             file=shlex.quote(self._view.store.place),
         )
+
+    def look(self) -> None:
+        """Work out what is amiss for those who listen, though nobody has the page open.
+
+        Of very many votes this takes too long to do unasked.
+        """
+        if heard() and sum(self._view.store.tally().values()) <= MANY:
+            self()
 
     # -- what is amiss ---------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 
-from palate.errors import ConfigError
+from palate.errors import ConfigError, PalateError
 from palate.models import Spent
+from palate.operations import Failed, kind_of, place_of, tell
 from palate.store import EventKind, Store, utc_now
 from palate.web._app import create_apps
 from palate.web._figures import Learning
@@ -20,6 +21,8 @@ from palate.web._public import Public, listen
 from palate.web._replies import Handler
 
 __all__ = ["check_public", "serve"]
+
+LOOK_SECONDS = 60.0  # between two looks at what only the owner's page would show
 
 
 class _Beside(uvicorn.Server):
@@ -120,6 +123,7 @@ def serve(
             learning=learning,
             metrics_token=metrics_token,
         )
+        threading.Thread(target=_keep_looking, args=(apps.look, stop), daemon=True).start()
         link = f"http://127.0.0.1:{bound}/start/{token}"
         if public is None or apps.public is None:
             _Server(_config(apps.own), lambda: on_ready(link), stop, None).run(sockets=[listener])
@@ -127,6 +131,14 @@ def serve(
         with listen(public.host, public.port, "--public HOST:PORT") as second:
             beside = _Beside(_config(apps.public, public)), second
             _Server(_config(apps.own), lambda: on_ready(link), stop, beside).run(sockets=[listener])
+
+
+def _keep_looking(look: Callable[[], None], stop: threading.Event) -> None:
+    while not stop.wait(LOOK_SECONDS):
+        try:
+            look()
+        except PalateError as error:  # the store's own alarm says what the matter is
+            tell(Failed("page", kind_of(error) or "", place_of(error)))
 
 
 def _config(app: Handler, public: Public | None = None) -> uvicorn.Config:

@@ -4,8 +4,10 @@ On a server any number of processes show duels and take votes. Proposals, answer
 of one of them, so that nothing is paid for twice; when it dies, another takes over within a second or two.
 """
 
+import contextlib
 import math
 import time
+from collections.abc import Generator
 
 from palate.models import Ledger, Spent
 from palate.store import Store, is_postgres
@@ -48,6 +50,16 @@ class Lead:
         if self._shared:
             self._leads = False
             self._store.give_way()
+
+    @contextlib.contextmanager
+    def for_now(self) -> Generator[bool]:
+        """Take the lead, if nobody has it, for one piece of work; it stays where it was before."""
+        led = self._leads
+        try:
+            yield self.taken()
+        finally:
+            if self._leads and not led:
+                self.give_back()
 
     def _look_on(self) -> None:
         """Take notice of what the leading process learns and spends, for the pages that show it."""

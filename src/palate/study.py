@@ -271,14 +271,16 @@ class Study:
         already stored and of the seed, and answers that were paid for come from the store. Where another
         process leads the study, this waits until there is something to compare.
         """
-        while not (leads := self._lead.taken()) and not self._can_compare:
+        while True:
+            with self._lead.for_now() as leads:
+                if leads:
+                    self._engine.run(self._proposing.fill(on_progress))
+                    self._refresh()
+                    self._engine.run(self._ahead.fill(self.state, on_progress))
+            if leads or self._can_compare:
+                break
             self.store.wait(self.state.seq, FOLLOW_SECONDS)
             self._refresh()
-        if leads:
-            self._engine.run(self._proposing.fill(on_progress))
-            self._refresh()
-            self._engine.run(self._ahead.fill(self.state, on_progress))
-            self._lead.give_back()
         self._refresh()
 
     def grow(self, *, anyway: bool = False) -> list[Candidate]:
@@ -295,12 +297,12 @@ class Study:
             leads.
         """
         self._refresh()
-        if not self._lead.taken():
-            return []
-        with self._lock:
-            begun = self._proposing.due(self.state, self._learner, anyway=anyway)
-        made = [] if begun is None else self._engine.run(self._proposing.grow(begun))
-        self._lead.give_back()
+        with self._lead.for_now() as leads:
+            if not leads:
+                return []
+            with self._lock:
+                begun = self._proposing.due(self.state, self._learner, anyway=anyway)
+            made = [] if begun is None else self._engine.run(self._proposing.grow(begun))
         self._refresh()
         return made
 

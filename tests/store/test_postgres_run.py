@@ -189,6 +189,24 @@ def test_one_leads_and_another_takes_over(study: str) -> None:
         assert Lead(third, ledger).taken()
 
 
+def test_one_piece_of_work_leaves_the_lead_where_it_was(study: str) -> None:
+    ledger = Ledger()
+    with open_store(study) as first, open_store(study) as second:
+        one, other = Lead(first, ledger), Lead(second, ledger)
+        with one.for_now() as leads:
+            assert (leads, other.taken()) == (True, False)
+        assert other.taken()
+        with one.for_now() as leads:
+            assert not leads
+        with pytest.raises(ZeroDivisionError), other.for_now():
+            raise ZeroDivisionError
+        assert not one.taken()
+        other.give_back()
+        with pytest.raises(ZeroDivisionError), one.for_now():
+            raise ZeroDivisionError
+        assert other.taken()
+
+
 def test_the_lead_ends_with_its_connection(study: str, postgres: PostgresServer) -> None:
     with open_store(study) as first, open_store(study) as second:
         assert first.lead()

@@ -94,7 +94,7 @@ def test_requests_are_told_by_route_role_and_outcome(store: Store, kit: StudyKit
 def test_a_failure_is_told_by_its_class_and_line(
     store: Store, kit: StudyKit, heard: Heard, monkeypatch: pytest.MonkeyPatch, page: TestClient
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyError("wombat")
 
     monkeypatch.setattr(store, "open_duels", fail)

@@ -151,6 +151,7 @@ class _Coded:
         self.names: dict[str, dict[str, int]] = {name: {} for name in _NAMES}
         self.counts: Counter[tuple[str, Verdict]] = Counter()
         self.planted: dict[int, str] = {}
+        self.checks: Counter[str] = Counter()
         self._buffer_M: NDArray[np.void] = np.zeros(0, _ROW)
         self._used = 0
 
@@ -171,6 +172,7 @@ class _Coded:
         for seq, first, second, first_answer, second_answer, swapped, about, judge, verdict, planted in rows:
             if planted:
                 self.planted[seq] = judge
+                self.checks[judge] += 1
                 continue
             one = (
                 candidates.setdefault(first, len(candidates)),
@@ -198,6 +200,7 @@ class _Coded:
 
     def recount(self) -> None:
         """Count judges and verdicts anew."""
+        self.checks = Counter(self.planted.values())
         judges = list(self.names["judges"])
         key_M = self.table_M["judge"].astype(np.int64) * len(VERDICTS) + self.table_M["verdict"]
         for key, count in enumerate(np.bincount(key_M, minlength=1).tolist()):
@@ -207,12 +210,14 @@ class _Coded:
     def take_out(self, seqs: Sequence[int]) -> None:
         """Let votes go that were undone."""
         for seq in seqs:
-            self.planted.pop(seq, None)
+            if seq in self.planted:
+                self.checks[self.planted.pop(seq)] -= 1
         self._keep(~np.isin(self.table_M["seq"], np.array(seqs, np.int64)))
 
     def take_out_judge(self, judge: str) -> None:
         """Let the votes of somebody go whose votes were dropped."""
         self.planted = {seq: who for seq, who in self.planted.items() if who != judge}
+        del self.checks[judge]
         place = self.names["judges"].get(judge, -1)
         self._keep(self.table_M["judge"] != place)
 
@@ -256,10 +261,9 @@ class ColumnReader:
         """How many votes count, by judge and verdict."""
         return self._coded.counts
 
-    @property
-    def checks(self) -> Counter[str]:
-        """How many votes there are on planted duels, by judge."""
-        return Counter(self._coded.planted.values())
+    def given(self, judge: str) -> int:
+        """How many votes of a judge count, those on planted duels too."""
+        return self._coded.checks[judge] + sum(self._coded.counts[judge, verdict] for verdict in VERDICTS)
 
     def columns(self) -> VoteColumns:
         """The votes up to the last :meth:`follow`."""

@@ -54,8 +54,8 @@ class OutlineSource(EventSource, Protocol):
         """How many votes count, by judge and verdict."""
         ...
 
-    def checked_by(self, judge: str) -> int:
-        """How many votes a judge gave on planted duels."""
+    def given(self, judge: str, *, upto: int | None = None) -> int:
+        """How many votes of a judge count, at least up to an event, those on planted duels too."""
         ...
 
     def last_voted(self, judge: str) -> str | None:
@@ -143,8 +143,7 @@ class StudyOutline(StudyState):
 
     def given_by(self, judge: str) -> tuple[int, str | None]:
         """How many votes a judge has given, on planted duels too, and the duel of the last one."""
-        given = sum(count for (who, _), count in self._source.tally().items() if who == judge)
-        given += self._source.checked_by(judge)
+        given = self._source.given(judge, upto=self.seq)
         return given, self._source.last_voted(judge) if given else None
 
     def follow(self, store: object = None) -> int:

@@ -356,7 +356,9 @@ class Store:
 
     # Duels and votes
 
-    def open_duels(self, judge: str, limit: int = 3, rng: Random | None = None) -> list[Duel]:
+    def open_duels(
+        self, judge: str, limit: int = 3, rng: Random | None = None, *, least: int | None = None
+    ) -> list[Duel]:
         """The duels that a judge should see now and next.
 
         Open ones first (the one undone last, then the oldest), then fresh assignments of pairings that have
@@ -368,12 +370,14 @@ class Store:
             limit: How many at most, 1 or more.
             rng: Draws sides and ids; the system's generator when ``None``. Give a seeded one for a run that
                 can be repeated: the same events and the same draws give the same duels.
+            least: With so many open ones no further ones are assigned yet, which saves a write; ``limit``
+                when left out.
         """
         if not judge or not judge.isprintable() or limit < 1:
             raise InputError(f"open_duels needs a printable judge and a limit >= 1, not {judge!r}, {limit!r}")
         with self.reading() as connection:
             rows = open_rows(connection, judge, limit)
-            if len(rows) == limit:
+            if len(rows) >= (least or limit):
                 return load_duels(connection, rows, self._input)
         draws = rng if rng is not None else SystemRandom()
         fresh = self._writer.run(lambda batch: assign(batch, judge, limit, draws))
@@ -520,11 +524,17 @@ class Store:
             self._columns.follow()
             return dict(self._columns.counts)
 
-    def checked_by(self, judge: str) -> int:
-        """How many votes a judge gave on planted duels, which say something of the judge alone."""
+    def given(self, judge: str, *, upto: int | None = None) -> int:
+        """How many votes of a judge count, those on planted duels too.
+
+        Args:
+            judge: Whose.
+            upto: What came after this event may be left out, which saves a look at the file.
+        """
         with self._columns_lock:
-            self._columns.follow()
-            return self._columns.checks[judge]
+            if upto is None or self._columns.seq < upto:
+                self._columns.follow()
+            return self._columns.given(judge)
 
     def last_voted(self, judge: str) -> str | None:
         """The duel of a judge's last vote that counts: what :meth:`undo` would take back."""

@@ -62,6 +62,20 @@ class StoreContract:
         """Opens the study under test."""
         raise NotImplementedError("give a fixture 'reopen' that opens the study under test")
 
+    def test_open_duels_are_filled_up_when_fewer_than_the_least_are_left(
+        self, reopen: Callable[[], Store]
+    ) -> None:
+        with reopen() as store:
+            fill_study(store, 6)
+            first = store.open_duels("anna", 3, least=2)
+            store.vote(ballot_on(first[0]))
+            before = store.last_seq()
+            assert store.open_duels("anna", 3, least=2) == first[1:]
+            assert store.last_seq() == before
+            store.vote(ballot_on(first[1]))
+            then = store.open_duels("anna", 3, least=2)
+            assert (len(then), then[0]) == (3, first[2])
+
     def test_a_vote_is_there_after_reopening(self, reopen: Callable[[], Store]) -> None:
         with reopen() as store:
             fill_study(store)

@@ -164,7 +164,7 @@ class Pages:
         person = _person(request)
         wait = min(_number(request, "wait"), LIMITS.wait_seconds)
         have = _number(request, "have")
-        before = await run_in_threadpool(self._view.store.last_seq)
+        before = await run_in_threadpool(self._view.store.last_seq) if wait > 0 else 0
         shown = await run_in_threadpool(self._view.duels, person)
         if wait <= 0 or self._waiters >= LIMITS.pages_waiting:
             return as_json(shown)

@@ -22,7 +22,7 @@ __all__ = ["StudyView", "candidate_of"]
 
 Made = TypeVar("Made")
 
-PREFETCH = 3  # the duel on the screen and the next two
+PREFETCH = 3  # the duel on the screen and the next two; they are filled up when only one is left
 
 
 class StudyView:
@@ -84,7 +84,7 @@ class StudyView:
         state = self.outline()
         owner = person.role is Role.OWNER
         closed = state.closed is not None
-        open_duels = [] if closed else self.store.open_duels(person.judge, PREFETCH)
+        open_duels = [] if closed else self.store.open_duels(person.judge, PREFETCH, least=PREFETCH - 1)
         limit = state.votes_wanted
         finished = closed or (limit is not None and state.taught >= limit and not open_duels)
         given, undo = state.given_by(person.judge)

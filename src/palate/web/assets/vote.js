@@ -11,7 +11,7 @@ const study = document.body.dataset.study;
 const say = JSON.parse(document.body.dataset.words);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const VERDICTS = ["left", "right", "tie", "both_bad", "skip"];
-const AHEAD = 3;
+const AHEAD = 2;
 
 // Trusted Types: the one place where HTML from the server, already sanitised there, enters the page.
 const policy = window.trustedTypes?.createPolicy("palate", { createHTML: (html) => html });

@@ -329,3 +329,10 @@ def test_a_side_bias_is_found_and_does_not_move_the_ratings() -> None:
 def test_what_cannot_be_fitted_is_said(rows: Comparisons, covariate: Array | None, text: str) -> None:
     with pytest.raises(InputError, match=text):
         fit_ratings(rows, 3, covariate_RF=covariate)
+
+
+def test_small_whole_numbers_of_many_candidates_are_told_apart() -> None:
+    low, high = np.array([49_998, 3], np.int32), np.array([49_999, 49_999], np.int32)
+    rows = count_comparisons(high, low, np.array([1.0, 0.0]))
+    assert (rows.first_R.tolist(), rows.second_R.tolist()) == ([3, 49_998], [49_999, 49_999])
+    assert rows.outcome_R.tolist() == [1.0, 0.0]

@@ -111,7 +111,9 @@ class Ranking(NamedTuple):
     reach_N: Array
 
 
-def count_comparisons(first_M: NDArray[np.intp], second_M: NDArray[np.intp], outcome_M: Array) -> Comparisons:
+def count_comparisons(
+    first_M: NDArray[np.integer], second_M: NDArray[np.integer], outcome_M: Array
+) -> Comparisons:
     """Count equal votes: ``M`` votes become at most three rows a pair, the lower index first.
 
     Args:
@@ -130,7 +132,8 @@ def count_comparisons(first_M: NDArray[np.intp], second_M: NDArray[np.intp], out
     value_K, code_M = np.unique(np.where(turned_M, 1.0 - outcome_M, outcome_M), return_inverse=True)
     # One whole number a row sorts many times faster than three.
     size, kinds = int(high_M.max(initial=-1)) + 1, max(1, len(value_K))
-    row_R, count_R = np.unique((low_M * size + high_M) * kinds + code_M.ravel(), return_counts=True)
+    pair_M = low_M.astype(np.int64) * size + high_M
+    row_R, count_R = np.unique(pair_M * kinds + code_M.ravel(), return_counts=True)
     pair_R, code_R = np.divmod(row_R, kinds)
     low_R, high_R = np.divmod(pair_R, max(1, size))
     return Comparisons(
@@ -178,7 +181,7 @@ def fit_ratings(rows: Comparisons, n: int, *, covariate_RF: Covariates | None = 
     size = int(inside_N.sum())
     bounded_n = _bounded(local, size)
     method = _method(local, bounded_n)
-    value_P, covariance_PP = _fit(local, size, extra_RF[kept_R], method)
+    value_P, covariance_PP = _fit(local, size, extra_RF if kept_R.all() else extra_RF[kept_R], method)
     score_N = np.full(n, np.nan)
     score_N[inside_N] = value_P[:size]
     covariance_NN = np.full((n, n), np.nan)

@@ -21,6 +21,7 @@ __all__ = ["Agreement", "JudgePair", "Repeats", "agreement"]
 
 TIE = 2
 _UNITS_FOR_INTERVAL = 10  # a bootstrap of fewer units knows too few outcomes to say anything
+_SLICE = 10_000  # units whose judges are compared at once
 _ROUNDS = 1000
 # 0 the first answer, 1 the second, 2 neither, by the verdict's place; and with the sides exchanged.
 _LABEL = np.array([{Verdict.LEFT: 0, Verdict.RIGHT: 1}.get(verdict, TIE) for verdict in VERDICTS])
@@ -169,9 +170,11 @@ def _figure(found: Estimate) -> Figure | None:
 def _kappas(
     label_UJ: NDArray[np.intp], judges: Sequence[str], rng: np.random.Generator
 ) -> tuple[JudgePair, ...]:
-    said_KUJ = [(label_UJ == label).astype(np.float64) for label in range(TIE + 1)]
     # How often judge i said k and judge j said l, for all of them at once.
-    met_KKJJ = np.array([[one_UJ.T @ other_UJ for other_UJ in said_KUJ] for one_UJ in said_KUJ])
+    met_KKJJ = np.zeros((TIE + 1, TIE + 1, len(judges), len(judges)))
+    for start in range(0, len(label_UJ), _SLICE):
+        said_KUJ = [(label_UJ[start : start + _SLICE] == k).astype(np.float64) for k in range(TIE + 1)]
+        met_KKJJ += np.array([[one_UJ.T @ other_UJ for other_UJ in said_KUJ] for one_UJ in said_KUJ])
     found: list[JudgePair] = []
     for (a, first), (b, second) in combinations(enumerate(judges), 2):
         kappa = kappa_of_table(met_KKJJ[:, :, a, b].astype(np.int64), rng, rounds=_ROUNDS)

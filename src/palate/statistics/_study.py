@@ -38,6 +38,7 @@ __all__ = ["RatedCandidate", "SideBias", "Statistics", "study_statistics"]
 MEAN = 1000.0
 DECIDED_A_JUDGE = 10  # decided votes below which a judge's side coefficient is not worth showing
 _Z = 1.959963984540054
+_SLICE = 100_000  # votes that are grouped at once
 
 Places: TypeAlias = NDArray[np.int64]
 Covariates: TypeAlias = Any  # an array, or one of scipy's sparse ones, which have no types
@@ -258,18 +259,17 @@ def _found(response: Callable[[str], Response], address: str) -> Response | None
 class _Said(NamedTuple):
     """One entry a vote, the left candidate first: rows of candidates, and 1, 0 or one half."""
 
-    first_M: NDArray[np.intp]
-    second_M: NDArray[np.intp]
+    first_M: NDArray[np.int32]
+    second_M: NDArray[np.int32]
     outcome_M: Array
 
 
 def _said(votes: VoteColumns, ids: Sequence[str]) -> _Said:
     row_of = {identifier: row for row, identifier in enumerate(ids)}
-    row_C = np.array([row_of.get(candidate, -1) for candidate in votes.candidates], dtype=np.intp)
+    row_C = np.array([row_of.get(candidate, -1) for candidate in votes.candidates], dtype=np.int32)
     outcome_V = np.array([outcome(verdict) if verdict.teaches else np.nan for verdict in VERDICTS])
-    return _Said(
-        row_C[votes.column("left")], row_C[votes.column("right")], outcome_V[votes.column("verdict")]
-    )
+    table_M = votes.table_M
+    return _Said(row_C[table_M["left"]], row_C[table_M["right"]], outcome_V[table_M["verdict"]])
 
 
 def _counts_of(code_M: NDArray[np.int64], names: Sequence[str]) -> dict[str, int]:
@@ -277,15 +277,26 @@ def _counts_of(code_M: NDArray[np.int64], names: Sequence[str]) -> dict[str, int
     return dict(sorted((name, int(count)) for name, count in zip(names, count_K, strict=True) if count))
 
 
-def _grouped(said: _Said, kept_M: NDArray[np.bool_], code_M: NDArray[np.int64]) -> tuple[Comparisons, Places]:
-    """Equal votes together, of the same candidates, outcome and code; and the codes."""
-    if not kept_M.all():
-        said = _Said(said.first_M[kept_M], said.second_M[kept_M], said.outcome_M[kept_M])
-        code_M = code_M[kept_M]
+def _grouped(
+    said: _Said, kept_M: NDArray[np.bool_], code: Callable[[slice], Places]
+) -> tuple[Comparisons, Places]:
+    """Equal votes together, of the same candidates, outcome and code; and the codes.
+
+    Args:
+        said: The votes.
+        kept_M: Which of them.
+        code: Of those in a slice of them; of a million votes all codes at once would take too much room.
+    """
     size = int(max(said.first_M.max(initial=0), said.second_M.max(initial=0))) + 1
-    said_M = (code_M * size + said.first_M) * size + said.second_M
-    said_M = said_M * 3 + (2 * said.outcome_M).astype(np.int64)
-    key_R, count_R = np.unique(said_M, return_counts=True)
+    found: list[tuple[Places, Places]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for start in range(0, len(kept_M), _SLICE):
+        part = slice(start, start + _SLICE)
+        said_V = (code(part) * size + said.first_M[part]) * size + said.second_M[part]
+        said_V = said_V * 3 + (2 * said.outcome_M[part]).astype(np.int64)
+        found.append(np.unique(said_V[kept_M[part]], return_counts=True))
+    keys, counts = zip(*found, strict=True)
+    key_R, place_E = np.unique(np.concatenate(keys), return_inverse=True)
+    count_R = np.bincount(place_E.ravel(), np.concatenate(counts), len(key_R))
     pair_R, half_R = np.divmod(key_R, 3)
     pair_R, second_R = np.divmod(pair_R, size)
     code_R, first_R = np.divmod(pair_R, size)
@@ -337,34 +348,40 @@ def _spans(score_BN: Array, ratings: Ratings) -> dict[int, Span]:
 def _style(
     votes: VoteColumns, said: _Said, ratings: Ratings, styles: Styles
 ) -> tuple[StyleControl, Ratings | None]:
-    left_M, right_M = votes.column("left_answer"), votes.column("right_answer")
+    left_M, right_M = votes.table_M["left_answer"], votes.table_M["right_answer"]
     used_M = ratings.rated_N[said.first_M]
-    shown = np.unique(np.concatenate([left_M[used_M], right_M[used_M]])).tolist()
+    shown_A = np.zeros(len(votes.answers), dtype=np.bool_)
+    for answer_M in (left_M, right_M):
+        shown_A[answer_M[used_M]] = True
+    shown = np.flatnonzero(shown_A).tolist()
     count_AF = np.full((len(votes.answers), len(FEATURES)), -1.0)
     for code, counts in zip(shown, styles([votes.answers[int(code)] for code in shown]), strict=True):
         if counts is not None:
             count_AF[code] = counts
     known_A = count_AF[:, 0] >= 0.0
     usable_M = used_M & known_A[left_M] & known_A[right_M]
-    rows, code_R = _grouped(said, usable_M, left_M * len(known_A) + right_M)
+    answers = len(known_A)
+    rows, code_R = _grouped(
+        said, usable_M, lambda part: left_M[part].astype(np.int64) * answers + right_M[part]
+    )
     left_R, right_R = np.divmod(code_R, max(1, len(known_A)))
     return control_style(rows, len(ratings.rated_N), count_AF[left_R], count_AF[right_R])
 
 
 def _sides(votes: VoteColumns, said: _Said, ratings: Ratings, n: int) -> tuple[SideBias, ...]:
-    judge_M, all_M = votes.column("judge"), said.outcome_M != 0.5
+    judge_M, all_M = votes.table_M["judge"], said.outcome_M != 0.5
     decided = _counts_of(judge_M[all_M], votes.judges)
     left = Counter(_counts_of(judge_M[said.outcome_M == 1.0], votes.judges))
     if not decided:
         return ()
     rated_M = ratings.rated_N[said.first_M]
-    rows, _ = _grouped(said, rated_M, np.zeros_like(judge_M))
+    rows, _ = _grouped(said, rated_M, lambda part: np.zeros(len(judge_M[part]), np.int64))
     overall = _coefficients(rows, n, np.ones((len(rows.count_R), 1)))
     found = [_side(None, left.total(), sum(decided.values()), overall[0])]
     if len(decided) == 1:
         return tuple(found)
     enough = [judge for judge in decided if decided[judge] >= DECIDED_A_JUDGE]
-    rows, code_R = _grouped(said, rated_M, judge_M)
+    rows, code_R = _grouped(said, rated_M, lambda part: judge_M[part].astype(np.int64))
     each = _coefficients(rows, n, _one_hot([votes.judges[int(code)] for code in code_R], enough or [""]))
     value = dict(zip(enough, each, strict=False))
     return (*found, *(_side(judge, left[judge], decided[judge], value.get(judge)) for judge in decided))

@@ -127,15 +127,20 @@ def control_style(
         The effects, and the ratings after them; no ratings when the votes are too few.
     """
     total_RF = left_RF + right_RF
-    normal_RF = (left_RF - right_RF) / np.where(total_RF > 0, total_RF, 1.0)
+    normal_RF = left_RF - right_RF
+    del left_RF, right_RF  # a million votes need the room
+    np.divide(normal_RF, total_RF, out=normal_RF, where=total_RF > 0)
+    del total_RF
     votes = round(float(rows.count_R.sum()))
-    scale_F = np.sqrt(rows.count_R @ normal_RF**2 / max(1, votes))
+    scale_F = np.sqrt(np.einsum("r,rf,rf->f", rows.count_R, normal_RF, normal_RF) / max(1, votes))
     used = np.flatnonzero(scale_F > 0)
     decided = round(float(rows.count_R[rows.outcome_R != 0.5].sum()))
     needed = VOTES_A_COEFFICIENT * (len(used) + 1)
     if decided < needed:
         return StyleControl(votes, (), needed), None
-    covariate_RF = np.hstack([normal_RF[:, used] / scale_F[used], np.ones((len(normal_RF), 1))])
+    covariate_RF = np.ones((len(normal_RF), len(used) + 1))
+    np.divide(normal_RF[:, used], scale_F[used], out=covariate_RF[:, :-1])
+    del normal_RF
     found = fit_ratings(rows, n, covariate_RF=covariate_RF)
     std_F = np.sqrt(np.diag(found.coefficient_covariance_FF))
     effects = [

@@ -257,7 +257,7 @@ def _errors(study: Study, owner: TestClient, stranger: TestClient, traces: Trace
         owner.post("/api/votes", json=body)  # its reply quotes what was sent, to who sent it
     whole = study.store.open_duels
 
-    def crash(*_: Any) -> None:
+    def crash(*_: Any, **__: Any) -> None:
         raise RuntimeError(f"upstream said: {KEY}\x1b[31m")
 
     study.store.open_duels = crash  # type: ignore[method-assign]

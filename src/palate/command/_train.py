@@ -58,11 +58,7 @@ def train(
     ] = None,
     study: Annotated[
         StudyPlace | None,
-        typer.Option(
-            metavar="STUDY",
-            parser=place_of,
-            help="Learn from the votes of this study: its .db, its .toml, or its address on a server.",
-        ),
+        typer.Option(metavar="STUDY", parser=place_of, help="Learn from its votes: .db, .toml or address."),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of the model to train; the embedded one if left out.")

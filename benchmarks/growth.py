@@ -234,6 +234,8 @@ def tasks_table(runs: dict[tuple[str, int], dict[bool, dict]]) -> str:
     gain = scores[True] - scores[False]
     error = gain.std(axis=0, ddof=min(1, len(gain) - 1)) / np.sqrt(len(gain))
     lines = [
+        f"`python benchmarks/growth.py tasks --seeds {1 + max(seed for _, seed in runs)}`",
+        "",
         f"{len({task for task, _ in runs})} tasks, {len(runs)} pairs of studies; ± one standard error of the "
         "paired difference.",
         "",

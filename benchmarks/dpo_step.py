@@ -4,9 +4,10 @@
 
 SmolLM2-135M-Instruct, 4 pairs an update, random tokens. Each way is a process of its own that runs its real
 training loop and waits before every update for its turn; the ways take turns, so that whatever else the
-machine does meets all alike. Seconds are those of the wall and of the processor, medians of the updates after
-the first two; ratios are of the wall. A token is one of prompt + answer, counted once for each answer, for
-everybody. Memory is the process's peak after the first two updates, libraries and all; Linux only.
+machine does meets all alike. With ``--apart`` they follow each other, which needs less memory. Seconds are
+those of the wall and of the processor, medians of the updates after the first two; ratios are of the wall. A
+token is one of prompt + answer, counted once for each answer, for everybody. Memory is the process's peak
+after the first two updates, libraries and all; Linux only.
 
 TRL's defaults compute activations again in the backward pass, and the reference in every step. At its best
 settings here it keeps activations and computes the reference once before. Its default number format,
@@ -20,6 +21,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from pathlib import Path
 
 PAIRS = 4
 RESULT = Path(__file__).parent / "results" / "dpo_step.md"
+TOLD = '{"times"'  # how a worker's figures begin; TRL prints dictionaries too
 WAYS = ("palate", "palate, pair by pair", "palate, least memory", "TRL defaults", "TRL best")
 
 
@@ -136,8 +139,8 @@ def alternate(
             assert child.stdin is not None
             child.stdin.write("go\n")
             child.stdin.flush()
-            line = until(child, "waiting" if step < steps - 1 else "{")
-            if line.startswith("{"):
+            line = until(child, "waiting" if step < steps - 1 else TOLD)
+            if line.startswith(TOLD):
                 told[way] = json.loads(line)
                 child.wait()
     return told
@@ -153,7 +156,9 @@ def until(child: subprocess.Popen, start: str) -> str:
 
 def rows(lora: bool, threads: int, options: argparse.Namespace) -> list[str]:
     prompt, answer = options.prompt, options.answer
-    told = alternate(options.ways, lora, threads, prompt, answer, options.steps)
+    told: dict[str, dict] = {}
+    for ways in [[way] for way in options.ways] if options.apart else [options.ways]:
+        told |= alternate(ways, lora, threads, prompt, answer, options.steps)
     seconds = {way: statistics.median(values["times"][2:]) for way, values in told.items()}
     tokens = 2 * PAIRS * (prompt + answer)
     most = told.get("TRL defaults", {"memory": float("nan")})["memory"]
@@ -179,11 +184,12 @@ def table(options: argparse.Namespace) -> str:
     lines = [
         "# One step of DPO beside TRL",
         "",
-        f"`python benchmarks/dpo_step.py --write`; {platform.machine()}, {os.cpu_count()} cores, torch "
-        f"{torch.__version__}, transformers {transformers.__version__}, TRL {trl.__version__}; "
+        f"`python {shlex.join(['benchmarks/dpo_step.py', *sys.argv[1:]])}`; {platform.machine()}, "
+        f"{os.cpu_count()} cores, torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"TRL {trl.__version__}; "
         f"SmolLM2-135M-Instruct, {PAIRS} pairs, prompts of {options.prompt} tokens, answers of "
-        f"{options.answer}, {options.steps} updates in turns, median of all but two. Load before: "
-        f"{os.getloadavg()[0]:.1f}; {fast_dtype()}.",
+        f"{options.answer}, {options.steps} updates {'apart' if options.apart else 'in turns'}, median of "
+        f"all but two. Load before: {os.getloadavg()[0]:.1f}; {fast_dtype()}.",
         "",
         "| weights | threads | way | seconds a step | of the processor | tokens/s | times defaults "
         "| times best | peak memory, MB | of defaults | first loss |",
@@ -192,6 +198,7 @@ def table(options: argparse.Namespace) -> str:
     for threads in options.threads:
         for kind in options.kinds:
             lines += rows(kind == "lora", threads, options)
+            print(*lines[-len(options.ways) :], sep="\n", flush=True)
     return "\n".join([*lines, ""])
 
 
@@ -204,6 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--kinds", nargs="+", default=["lora", "full"])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--apart", action="store_true", help="one way after another, for want of memory")
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     if chosen.worker:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from palate.errors import ConfigError, ModelError, UnsupportedError
-from palate.models._transformers import TransformersModel, transformers_model
+from palate.models._causal import _NUCLEUS, Row, _draw
+from palate.models._transformers import TransformersModel, _Job, _row, transformers_model
 from palate.types import Message, Request
 
 torch = pytest.importorskip("torch")
@@ -98,12 +99,55 @@ async def test_a_seeded_sample_does_not_depend_on_its_neighbours(folder: Path) -
     await model.close()
 
 
+async def test_a_prompt_is_read_once_and_rows_that_have_ended_leave_the_batch(folder: Path) -> None:
+    model = transformers_model(str(folder), dtype="float32")
+    drawn = [
+        request("Reply.", text, temperature=1.0, seed=5, sample=n, max_tokens=2 + 9 * (n % 4))
+        for text in ("a", "a late parcel")
+        for n in range(8)
+    ]
+    alone = [await model.generate(each) for each in drawn]
+    lm = model.load()
+    shapes: list[tuple[int, int]] = []
+    lm._model.register_forward_pre_hook(
+        lambda _module, _given, named: shapes.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    rows = [_row(lm, _Job(each, None)) for each in drawn]
+    together = lm.generate(rows)
+    await model.close()
+    assert [answer.text for answer in together] == [each.text for each in alone]
+    assert [answer.tokens for answer in together] == [each.usage.output_tokens for each in alone]
+    # The common beginning, then what is left of the two prompts, then a token of every row under way.
+    prompts = {row.prompt for row in rows}
+    shared = next(k for k, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1)
+    assert shapes[:2] == [(1, shared), (2, max(map(len, prompts)) - shared)]
+    under_way = [b for b, _ in shapes[2:]]
+    assert under_way[0] == 16
+    assert under_way[-1] <= 6
+    assert under_way == sorted(under_way, reverse=True)
+    assert sum(under_way) >= sum(answer.tokens - 1 for answer in together)
+
+
 async def test_a_tiny_nucleus_is_greedy(folder: Path) -> None:
     model = transformers_model(str(folder), dtype="float32")
     greedy = await model.generate(request("Reply.", "a"))
     narrow = await model.generate(request("Reply.", "a", temperature=1.0, top_p=1e-6, seed=1))
     assert narrow.text == greedy.text
     await model.close()
+
+
+@pytest.mark.parametrize("top_p", [0.3, 0.95, 0.9999])
+def test_the_nucleus_is_that_of_a_whole_sort(top_p: float) -> None:
+    logits_V = 3.0 * torch.randn(5_000, generator=torch.Generator().manual_seed(1))
+    row = Row((1,), temperature=0.7, top_p=top_p)
+    prob_V = torch.softmax(logits_V / row.temperature, dim=0)
+    sorted_V, index_V = prob_V.sort(descending=True)
+    inside_V = sorted_V.cumsum(0) - sorted_V < top_p
+    assert (int(inside_V.sum()) > _NUCLEUS) == (top_p > 0.99)
+    kept_V = torch.zeros_like(prob_V).scatter(0, index_V, sorted_V * inside_V)
+    for seed in range(50):
+        slow, fast = (torch.Generator().manual_seed(seed) for _ in range(2))
+        assert _draw(torch, logits_V, row, fast) == int(torch.multinomial(kept_V, 1, generator=slow))
 
 
 async def test_a_stop_string_ends_the_answer(folder: Path) -> None:

@@ -15,8 +15,9 @@ from test_page_server import served
 
 from palate.errors import StoreError
 from palate.models import Spent
-from palate.statistics import Figure, JudgeTrust, Oddity, Trust
+from palate.statistics import Figure, JudgeTrust, Oddity, Trust, rater_quality
 from palate.store import Store, StudyState
+from palate.testing._rater_contract import plant_gold
 from palate.types import Ballot, Verdict
 from palate.web import Learning
 from palate.web._owner import share_changed
@@ -49,11 +50,11 @@ def test_people_with_their_names_groups_votes_and_habits(store: Store, kit: Stud
     vote(store, anna.rater, Verdict.SKIP)
     vote(store, "me", Verdict.RIGHT, seconds=4.0)
     shown = text_of(people.owner())
-    assert (
-        f"Anna {anna.rater} nurses one side far more often very fast 13 1 skipped – 100 % 1.0 s just now"
-        in shown
-    )
-    assert "You me 1 – 0 % 4.0 s just now" in shown
+    # Wilson by hand: of 12 all, 12 / (12 + 3.84) = 76 %; of 1 none, 3.84 / (1 + 3.84) = 79 %.
+    flags = f"{WORDS['flag']['side']} {WORDS['flag']['fast']}"
+    assert f"Anna {anna.rater} nurses {flags} 13 1 skipped 100 % 76 % to 100 % 1.0 s just now" in shown
+    assert "You me 1 0 % 0 % to 79 % 4.0 s just now" in shown
+    assert WORDS["shares"]["gold"] not in shown  # nobody was asked one
     assert WORDS["all_well"] in shown
 
 
@@ -70,8 +71,29 @@ def test_agreement_counts_the_pairs_that_two_people_decided(make_kit: Any, store
             winners[duel.pairing_id] = wanted
             said = Verdict.LEFT if duel.left_candidate == wanted else Verdict.RIGHT
             store.vote(Ballot(duel.id, said, judge, f"key-{duel.id}", 5.0))
-    # By hand: of four shared pairs the two agree on three.
-    assert text_of(People(store).owner()).count("75 % of 4") == 2
+    # By hand: of four shared pairs the two agree on three; Wilson's interval is 0.628 ± 0.327.
+    shown = text_of(People(store).owner())
+    assert all(f"{rater} 4 75 % 30 % to 95 % " in shown for rater in (anna, ben))
+
+
+def test_known_answers_and_repeats_are_shown_when_somebody_had_them(make_kit: Any, store: Store) -> None:
+    kit = make_kit(settings={"raters": {"overlap": 2, "gold": 0.3, "repeats": 0.3}})
+    kit.pair(40)
+    plant_gold(store, 20)
+    careless = store.invite("Anna-", "Anna-" * 10).rater
+    for _ in range(40):
+        vote(store, careless, Verdict.LEFT, seconds=5.0)
+    (known,) = rater_quality(StudyState.replay(store.events()))
+    assert known.gold is not None
+    assert known.repeats is not None
+    shown = text_of(People(store).owner())
+    assert (
+        f"{100 * known.gold.value:.0f} % {100 * known.gold.low:.0f} % to {100 * known.gold.high:.0f} %"
+        in shown
+    )
+    assert f"0 % 0 % to {100 * known.repeats.high:.0f} %" in shown  # always left is never the same again
+    assert all(WORDS["shares"][column] in shown for column in ("gold", "repeats"))
+    assert all(WORDS["flag"][kind] in shown for kind in ("repeats", "side"))
 
 
 def test_a_judge_that_cannot_be_reached_is_unknown_and_never_bad(store: Store, kit: StudyKit) -> None:
@@ -206,8 +228,9 @@ def test_whoever_decides_the_winner_alone_is_named_and_odd_habits_are_flags(
 
     def trusted(state: StudyState) -> Trust:
         asked.append(len(state.votes))
-        return Trust("c", (row,), (anna.rater,))
+        return Trust("c", (row,), deciding[0])
 
+    deciding = [(anna.rater,)]
     monkeypatch.setattr("palate.web._owner.study_trust", trusted)
     owner = people.owner()
     for _ in range(2):
@@ -215,6 +238,10 @@ def test_whoever_decides_the_winner_alone_is_named_and_odd_habits_are_flags(
         assert WORDS["alarm"]["deciding"].format(rater="Anna") in shown
         assert "nearly always takes the left one, whatever it is" in shown
     assert asked == [31]  # worked out once while nothing changes
-    vote(store, anna.rater, Verdict.LEFT)
-    text_of(owner)
-    assert asked == [31, 32]
+    for deciding[0], words in (
+        (("me",), WORDS["alarm"]["deciding_you"]),
+        (("me", anna.rater), WORDS["alarm"]["deciding"].format(rater="you, Anna")),
+    ):
+        vote(store, anna.rater, Verdict.LEFT)
+        assert words in text_of(owner)
+    assert asked == [31, 32, 33]

@@ -1,8 +1,9 @@
 """Batched generation and scoring with a shared prefix, on torch.
 
-Rows of a batch share their longest common prefix of tokens. It is run once; its cache is repeated over the
-rows; the rest of each prompt is padded on the left with masked tokens, whose positions are skipped, so that
-a row's numbers are those of an unpadded run up to rounding.
+The prompts of a batch share their longest common prefix of tokens. It is run once; its cache is repeated over
+the distinct prompts; the rest of each is padded on the left with masked tokens, whose positions are skipped,
+so that a row's numbers are those of an unpadded run up to rounding. Every row then goes on from a copy of its
+prompt's cache: K answers to one prompt read it once. Rows that have ended leave the batch.
 """
 
 import os
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "CausalLM", "Row", "convert_gguf", "load_causal_lm"]
 
+_KEPT = 0.75  # of a batch may be under way still before those that have ended leave it
+_NUCLEUS = 512  # tokens that nearly always hold the mass of a nucleus; to sort all of them takes far longer
 _SCORED_TOKENS = 4096  # tokens whose logits are held at once: 4096 × 49,152 × 4 bytes = 0.8 GB
 
 
@@ -103,38 +106,56 @@ class CausalLM:
             cache.batch_repeat_interleave(len(prompts))
         return cache, shared
 
+    def _read(self, rows: Sequence[Row]) -> "tuple[Tensor, Any, Tensor]":
+        """Read each distinct prompt once: logits of the next token, cache and mask, for every row."""
+        import torch
+
+        prompts = sorted({row.prompt for row in rows})
+        cache, shared = self._prefill(prompts)
+        ids_UT, mask_UT = self._left_padded([prompt[shared:] for prompt in prompts], shared)
+        read = self._model(
+            input_ids=ids_UT,
+            attention_mask=mask_UT,
+            position_ids=(mask_UT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        which_B = torch.tensor([prompts.index(row.prompt) for row in rows], device=mask_UT.device)
+        if len(rows) > 1:
+            read.past_key_values.batch_select_indices(which_B)
+        return read.logits[which_B, -1], read.past_key_values, mask_UT[which_B]
+
     def _generate(self, rows: Sequence[Row]) -> list[Answer]:
         import torch
 
-        prompts = [row.prompt for row in rows]
-        cache, shared = self._prefill(prompts)
-        ids_BT, mask_BT = self._left_padded([prompt[shared:] for prompt in prompts], shared)
+        logits_BV, cache, mask_BT = self._read(rows)
         draws = [_generator(torch, row, self._model.device) for row in rows]
         tokens: list[list[int]] = [[] for _ in rows]
         texts: list[Answer | None] = [None] * len(rows)
-        position_B = mask_BT.sum(dim=1) - 1
-        position_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
+        under_way = list(range(len(rows)))  # the rows that are still in the batch
         while True:
+            chosen = [_draw(torch, logits_BV[b].float(), rows[i], draws[i]) for b, i in enumerate(under_way)]
+            for i, token in zip(under_way, chosen, strict=True):
+                if texts[i] is None:
+                    texts[i] = self._advance(rows[i], tokens[i], token)
+            left = [b for b, i in enumerate(under_way) if texts[i] is None]
+            if not left:
+                return [text for text in texts if text is not None]
+            if len(left) <= _KEPT * len(under_way):
+                cache.batch_select_indices(torch.tensor(left, device=mask_BT.device))
+                mask_BT = mask_BT[left]
+                under_way, chosen = [under_way[b] for b in left], [chosen[b] for b in left]
+            mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
             out = self._model(
-                input_ids=ids_BT,
+                input_ids=torch.tensor(chosen, device=mask_BT.device)[:, None],
                 attention_mask=mask_BT,
-                position_ids=position_BT,
+                position_ids=mask_BT.sum(dim=1, keepdim=True) - 1,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
             )
-            cache = out.past_key_values
-            logits_BV = out.logits[:, -1].float()
-            chosen = [_draw(torch, logits_BV[b], row, draws[b]) for b, row in enumerate(rows)]
-            for b, row in enumerate(rows):
-                if texts[b] is None:
-                    texts[b] = self._advance(row, tokens[b], chosen[b])
-            if all(text is not None for text in texts):
-                return [text for text in texts if text is not None]
-            position_B = position_B + 1
-            ids_BT = torch.tensor(chosen, device=mask_BT.device)[:, None]
-            position_BT = position_B[:, None]
-            mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
+            cache, logits_BV = out.past_key_values, out.logits[:, -1]
 
     def _advance(self, row: Row, tokens: list[int], chosen: int) -> Answer | None:
         """Take one token into an answer; the answer, once it has ended."""
@@ -167,31 +188,17 @@ class CausalLM:
         """Read each distinct prompt once, then every target after a copy of its prompt's cache."""
         import torch
 
-        prompts = sorted({row.prompt for row in rows})
-        cache, shared = self._prefill(prompts)
-        ids_UT, mask_UT = self._left_padded([prompt[shared:] for prompt in prompts], shared)
-        position_UT = (mask_UT.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
-        read = self._model(
-            input_ids=ids_UT,
-            attention_mask=mask_UT,
-            position_ids=position_UT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        which_B = torch.tensor([prompts.index(row.prompt) for row in rows], device=mask_UT.device)
-        logits_BTV = read.logits[which_B]
+        logits_BV, cache, mask_BT = self._read(rows)
+        logits_BTV = logits_BV[:, None]
         longest = max(len(row.target) for row in rows)
         if longest > 1:
-            read.past_key_values.batch_select_indices(which_B)
             ids_BS, mask_BS = self._right_padded([row.target[:-1] for row in rows], longest - 1)
-            mask_BT = mask_UT[which_B]
             position_BS = mask_BT.sum(dim=1, keepdim=True) + torch.arange(longest - 1, device=mask_BT.device)
             rest = self._model(
                 input_ids=ids_BS,
                 attention_mask=torch.cat([mask_BT, mask_BS], dim=1),
                 position_ids=position_BS,
-                past_key_values=read.past_key_values,
+                past_key_values=cache,
                 use_cache=True,
             )
             logits_BTV = torch.cat([logits_BTV, rest.logits], dim=1)
@@ -254,9 +261,11 @@ def _draw(torch: Any, logits_V: "Tensor", row: Row, generator: "torch.Generator 
         return int(logits_V.argmax())
     prob_V = torch.softmax(logits_V / row.temperature, dim=0)
     if row.top_p < 1:
-        sorted_V, index_V = prob_V.sort(descending=True)
-        outside_V = sorted_V.cumsum(0) - sorted_V >= row.top_p
-        prob_V = torch.zeros_like(prob_V).scatter(0, index_V, sorted_V.masked_fill(outside_V, 0.0))
+        likely_K, index_K = prob_V.topk(min(_NUCLEUS, len(prob_V)))
+        if likely_K.cumsum(0)[-1] < row.top_p:
+            likely_K, index_K = prob_V.sort(descending=True)
+        outside_K = likely_K.cumsum(0) - likely_K >= row.top_p
+        prob_V = torch.zeros_like(prob_V).scatter(0, index_K, likely_K.masked_fill(outside_K, 0.0))
     return int(torch.multinomial(prob_V, 1, generator=generator))
 
 

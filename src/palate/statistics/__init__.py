@@ -7,14 +7,7 @@ and no embedding: :func:`study_statistics` counts and fits, and returns plain va
 from palate.statistics._agree import Agreement, JudgePair, Repeats
 from palate.statistics._groups import Groups, GroupTaste, TradeOff, groups_of, study_groups
 from palate.statistics._promotion import Promotion, promotion
-from palate.statistics._quality import (
-    TOO_FAST,
-    Flag,
-    RaterQuality,
-    left_p_value,
-    rater_quality,
-    winners_by_pairing,
-)
+from palate.statistics._quality import Flag, RaterQuality, left_p_value, rater_quality
 from palate.statistics._segments import Segment, SegmentColumn
 from palate.statistics._study import RatedCandidate, SideBias, Statistics, study_statistics
 from palate.statistics._style import StyleBook, StyleControl, StyleEffect, style_counts
@@ -22,7 +15,6 @@ from palate.statistics._trust import JudgeTrust, Oddity, Trust, study_trust
 from palate.statistics._values import Figure, plain
 
 __all__ = [
-    "TOO_FAST",
     "Agreement",
     "Figure",
     "Flag",
@@ -53,5 +45,4 @@ __all__ = [
     "study_statistics",
     "study_trust",
     "style_counts",
-    "winners_by_pairing",
 ]

@@ -17,9 +17,9 @@ from palate.statistics._values import Figure
 from palate.store import StudyState
 from palate.types import Belief, Verdict, Vote
 
-__all__ = ["TOO_FAST", "Flag", "RaterQuality", "left_p_value", "rater_quality", "winners_by_pairing"]
+__all__ = ["Flag", "RaterQuality", "left_p_value", "rater_quality"]
 
-TOO_FAST = 1.5  # seconds; nobody reads two answers in less
+_TOO_FAST = 1.5  # seconds; nobody reads two answers in less
 _FAST_SHARE = 0.2
 _FEWEST = 5
 _SIDE_P = 0.001
@@ -103,7 +103,7 @@ def rater_quality(state: StudyState, belief: Belief | None = None) -> tuple[Rate
     by_rater: dict[str, list[Vote]] = {}
     for vote in state.all_votes:
         by_rater.setdefault(vote.judge, []).append(vote)
-    winners = winners_by_pairing(state.votes)
+    winners = _winners(state.votes)
     worth = {standing.candidate_id: standing.mean for standing in belief.standings} if belief else {}
     return tuple(_of(rater, by_rater[rater], state, winners, worth) for rater in sorted(by_rater))
 
@@ -120,13 +120,13 @@ def _of(
     gold = [v.winner == "better" for v in votes if v.planted == "gold" and v.verdict.teaches]
     again = list(_repeated(votes))
     times = [vote.seconds for vote in votes if vote.seconds is not None]
-    fast = [seconds < TOO_FAST for seconds in times]
+    fast = [seconds < _TOO_FAST for seconds in times]
     figures = RaterQuality(
         rater=rater,
         group=state.raters.get(rater, ""),
         votes=len(votes),
         surplus=sum(vote.surplus for vote in votes),
-        with_others=_share(_with_others(rater, winners)),
+        with_others=_share(_with_others(rater, decided, winners)),
         with_belief=_share(_with_belief(decided, worth)),
         gold=_share(gold),
         gold_given=len(gold),
@@ -141,7 +141,7 @@ def _of(
     return _flagged(figures, timed=len(times))
 
 
-def winners_by_pairing(votes: Iterable[Vote]) -> dict[str, dict[str, str]]:
+def _winners(votes: Iterable[Vote]) -> dict[str, dict[str, str]]:
     """Who saw which winner, by pairing."""
     found: dict[str, dict[str, str]] = {}
     for vote in votes:
@@ -150,10 +150,11 @@ def winners_by_pairing(votes: Iterable[Vote]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _with_others(rater: str, winners: Mapping[str, Mapping[str, str]]) -> list[bool]:
+def _with_others(rater: str, decided: Sequence[Vote], winners: Mapping[str, Mapping[str, str]]) -> list[bool]:
     """Whether the rater sees the winner that most others see; pairings where they are even are left out."""
     found: list[bool] = []
-    for seen in winners.values():
+    for pairing in dict.fromkeys(vote.pairing_id for vote in decided):
+        seen = winners.get(pairing, {})
         others = Counter(winner for judge, winner in seen.items() if judge != rater).most_common()
         even = len(others) > 1 and others[0][1] == others[1][1]
         if rater in seen and others and not even:
@@ -198,5 +199,5 @@ def _flagged(found: RaterQuality, *, timed: int) -> RaterQuality:
         share = f"{100 * found.left.value:.0f} % of decided votes for the left answer"
         flags.append(Flag("side", f"{share}; by chance in {100 * found.left_p:.2g} % of raters"))
     if timed >= _FEWEST and found.too_fast is not None and found.too_fast >= _FAST_SHARE:
-        flags.append(Flag("fast", f"{100 * found.too_fast:.0f} % of votes within {TOO_FAST} seconds"))
+        flags.append(Flag("fast", f"{100 * found.too_fast:.0f} % of votes within {_TOO_FAST} seconds"))
     return replace(found, flags=tuple(flags))

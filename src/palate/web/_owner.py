@@ -5,15 +5,14 @@ wanting, and a share without votes is no share.
 """
 
 import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from palate.models import Spent
 from palate.operations import heard
-from palate.statistics import TOO_FAST, Trust, left_p_value, study_trust, winners_by_pairing
+from palate.statistics import Figure, RaterQuality, Trust, rater_quality, study_trust
 from palate.store import Invitation, StudyState
 from palate.types import Verdict, Vote
 from palate.web._access import Access
@@ -23,14 +22,22 @@ from palate.web._results import cost_words
 from palate.web._view import StudyView
 from palate.web._words import Words
 
-__all__ = ["Card", "InvitationRow", "JudgeRow", "OwnerPage", "OwnerView", "RaterRow", "share_changed"]
+__all__ = [
+    "Card",
+    "InvitationRow",
+    "JudgeRow",
+    "OwnerPage",
+    "OwnerView",
+    "RaterRow",
+    "Share",
+    "share_changed",
+]
 
 LATELY = 50  # votes that are compared with the earlier ones
 NEARLY = 0.9  # of a budget, from where on it is worth a word
 CLEAR = 3.29  # standard errors: one false alarm in a thousand looks
 ENOUGH, MANY = 30, 20_000  # votes between which judges are compared while somebody waits for the page
-FEW = 10  # votes below which a share says nothing of a person
-RARE = 0.001  # how often an honest coin may give so uneven a share of sides
+SHARES = ("with_others", "gold", "repeats", "left")  # of RaterQuality, a column each
 
 
 class Card(NamedTuple):
@@ -41,6 +48,14 @@ class Card(NamedTuple):
     remark: str = ""
 
 
+class Share(NamedTuple):
+    """A share under the head of its column, and its likely range; a dash where it is unknown."""
+
+    head: str
+    share: str
+    likely: str
+
+
 class RaterRow(NamedTuple):
     """One person who votes."""
 
@@ -49,8 +64,7 @@ class RaterRow(NamedTuple):
     group: str
     votes: int
     skipped: int
-    agreement: str
-    left: str
+    shares: Sequence[Share]
     seconds: str
     seen: str
     flags: Sequence[str]
@@ -148,7 +162,7 @@ class OwnerPage:
             name=self._view.title,
             alarms=self._alarms(state, votes, judges, trust),
             cards=self._cards(state),
-            raters=self._raters(by_judge, invited, trust),
+            raters=self._raters(state, invited, trust),
             judges=judges,
             invitations=[self._invitation_row(each) for each in state.invitations.by_id.values()],
             refusals=list(self._meter.refusals.items()),
@@ -187,10 +201,17 @@ class OwnerPage:
                 words = texts["budget"].format(name=self._texts[name], share=_percent(used / limit))
                 found.append(("budget", words))
         if trust is not None and trust.deciding:
-            names = [self._view.name_of(judge) or judge for judge in trust.deciding]
-            found.append(("deciding", texts["deciding"].format(rater=", ".join(names))))
+            found.append(("deciding", self._deciding(trust.deciding)))
         self._figures.alarm(texts, {name for name, _ in found})
         return [words for _, words in found]
+
+    def _deciding(self, judges: Sequence[str]) -> str:
+        """That the winner rests on one of these people, or on whoever reads this."""
+        texts: dict[str, str] = self._texts["alarm"]
+        if list(judges) == [self._judge]:
+            return texts["deciding_you"]
+        names = [texts["you"] if j == self._judge else self._view.name_of(j) or j for j in judges]
+        return texts["deciding"].format(rater=", ".join(names))
 
     def _budgets(self, state: StudyState) -> list[tuple[str, float, float]]:
         """What is limited: its name, how much of it is used, and the limit."""
@@ -246,48 +267,53 @@ class OwnerPage:
     # -- people ----------------------------------------------------------------------------------
 
     def _raters(
-        self, by_judge: dict[str, list[Vote]], invited: dict[str, Invitation], trust: Trust | None
+        self, state: StudyState, invited: dict[str, Invitation], trust: Trust | None
     ) -> list[RaterRow]:
-        names = [name for name in (self._judge, *invited) if name in invited or name in by_judge]
-        winners = winners_by_pairing(vote for votes in by_judge.values() for vote in votes)
-        odd = {each.judge: [o.why for o in each.odd] for each in trust.judges} if trust else {}
-        return [
-            self._rater_row(name, by_judge.get(name, []), invited.get(name), winners, odd.get(name, []))
-            for name in names
-        ]
+        quality = {each.rater: each for each in rater_quality(state)}
+        by_rater: dict[str, list[Vote]] = {}
+        for vote in state.all_votes:
+            by_rater.setdefault(vote.judge, []).append(vote)
+        columns = [column for column in SHARES if any(getattr(each, column) for each in quality.values())]
+        odd = {each.judge: {o.kind: o.why for o in each.odd} for each in trust.judges} if trust else {}
+        rows: list[RaterRow] = []
+        for name in (self._judge, *invited):
+            if name in invited or name in by_rater:
+                found, votes = quality.get(name), by_rater.get(name, [])
+                flags = dict(odd.get(name, {}))
+                for flag in found.flags if found else ():
+                    if (
+                        flag.kind != "side" or "one side" not in flags
+                    ):  # which says the same, of the votes' worth
+                        flags[flag.kind] = self._texts["flag"][flag.kind]
+                rows.append(
+                    RaterRow(
+                        **self._person(name, invited.get(name), votes[-1].at if votes else None),
+                        votes=len(votes),
+                        skipped=sum(not vote.verdict.teaches for vote in votes),
+                        shares=[self._share(column, found) for column in columns],
+                        seconds=f"{found.seconds:.1f} s" if found and found.seconds is not None else "–",
+                        flags=list(flags.values()),
+                    )
+                )
+        return rows
 
-    def _rater_row(
-        self,
-        judge: str,
-        votes: Sequence[Vote],
-        invitation: Invitation | None,
-        winners: Mapping[str, Mapping[str, str]],
-        odd: Sequence[str],
-    ) -> RaterRow:
-        texts = self._texts
-        decided = [vote.verdict for vote in votes if vote.winner is not None]
-        left = sum(verdict is Verdict.LEFT for verdict in decided)
-        seconds = [vote.seconds for vote in votes if vote.seconds is not None]
-        median = statistics.median(seconds) if seconds else None
-        flags = list(odd)
-        if len(decided) >= FEW and left_p_value(left, len(decided)) < RARE:
-            flags.append(texts["flag_side"])
-        if len(seconds) >= FEW and median is not None and median < TOO_FAST:
-            flags.append(texts["flag_fast"])
-        same, shared = _agreed(judge, winners)
-        seen = self._access.seen.get(invitation.id) if invitation else None
-        return RaterRow(
-            name=texts["you"] if invitation is None else self._view.name_of(judge),
-            rater=judge,
-            group=invitation.group if invitation else "",
-            votes=len(votes),
-            skipped=sum(not vote.verdict.teaches for vote in votes),
-            agreement=texts["of_shared"].format(share=_percent(same / shared), n=shared) if shared else "–",
-            left=_percent(left / len(decided)) if decided else "–",
-            seconds="–" if median is None else f"{median:.1f} s",
-            seen=self._last(seen, votes[-1].at if votes else None),
-            flags=flags,
-        )
+    def _person(self, judge: str, invitation: Invitation | None, last: str | None) -> dict[str, str]:
+        return {
+            "name": self._texts["you"] if invitation is None else self._view.name_of(judge),
+            "rater": judge,
+            "group": invitation.group if invitation else "",
+            "seen": self._last(self._access.seen.get(invitation.id) if invitation else None, last),
+        }
+
+    def _share(self, column: str, quality: RaterQuality | None) -> Share:
+        found: Figure | None = getattr(quality, column, None)
+        head = self._texts["shares"][column]
+        if found is None:
+            return Share(head, "–", "")
+        if found.low is None or found.high is None:
+            return Share(head, _percent(found.value), "")
+        likely = self._texts["likely"].format(low=_percent(found.low), high=_percent(found.high))
+        return Share(head, _percent(found.value), likely)
 
     def _judge_row(self, judge: str, votes: Sequence[Vote]) -> JudgeRow:
         texts = self._texts
@@ -356,16 +382,6 @@ def share_changed(teaching: Sequence[bool]) -> tuple[float, float] | None:
     pooled = sum(teaching) / len(teaching)
     error = math.sqrt(pooled * (1.0 - pooled) * (1.0 / len(before) + 1.0 / len(now)))
     return (first, second) if abs(first - second) > CLEAR * error else None
-
-
-def _agreed(judge: str, winners: Mapping[str, Mapping[str, str]]) -> tuple[int, int]:
-    """How many of somebody's decided votes on shared pairings say what another's says, and of how many."""
-    same = shared = 0
-    for seen in winners.values():
-        if judge in seen:
-            shared += len(seen) - 1
-            same += sum(winner == seen[judge] for winner in seen.values()) - 1
-    return same, shared
 
 
 def _failed(vote: Vote) -> bool:

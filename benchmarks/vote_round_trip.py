@@ -219,7 +219,8 @@ def table(rounds: list[Round], arguments: argparse.Namespace, checked: str, stor
         f"`python benchmarks/vote_round_trip.py --rounds {arguments.rounds} --votes {arguments.votes}`",
         "",
         f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {store_info}; "
-        f"load average before: {arguments.load:.2f}. Client, server and export share the cores.",
+        f"load average before: {arguments.load:.2f}; five million additions of plain Python take "
+        f"{pace():.2f} s. Client, server and export share the cores.",
         "",
         "| beside | votes | acknowledged/s | p50, ms | p99, ms | worst, ms |",
         "|---|--:|--:|--:|--:|--:|",
@@ -232,7 +233,7 @@ def table(rounds: list[Round], arguments: argparse.Namespace, checked: str, stor
         "",
         "| what (median of rounds) | figure | wanted | reached |",
         "|---|--:|--:|---|",
-        f"| acknowledged per second | {rate:,.0f} | ≥ 2,000 | {'yes' if rate >= 2000 else 'NO'} |",
+        f"| acknowledged per second | {rate:,.0f} | ≥ 2,500 | {'yes' if rate >= 2500 else 'NO'} |",
         f"| p99 | {p99:.1f} ms | ≤ 50 ms | {'yes' if p99 <= 50 else 'NO'} |",
         f"| p99 beside the export ÷ p99 alone | {p99_busy / p99:.2f} | ≤ 1.5 | "
         f"{'yes' if p99_busy <= 1.5 * p99 else 'NO'} |",
@@ -273,7 +274,17 @@ def main() -> None:
 
 
 def about(store: Store) -> str:
-    return ", ".join(f"{name} {value}" for name, value in store.info._asdict().items() if name != "why")
+    return ", ".join(
+        f"{name} {value}" for name, value in store.info._asdict().items() if value and name != "why"
+    )
+
+
+def pace() -> float:
+    """Seconds that this machine's Python takes for five million additions."""
+    began, total = time.perf_counter(), 0
+    for number in range(5_000_000):
+        total += number
+    return time.perf_counter() - began
 
 
 def check(store: Store, arguments: argparse.Namespace, exports: list[str], acknowledged: int) -> str:

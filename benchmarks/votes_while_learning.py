@@ -3,9 +3,10 @@
 python benchmarks/votes_while_learning.py --write benchmarks/results/votes_while_learning.md
 
 The page's server and the learner share a process, as in ``palate run``; the export is a process of its own,
-as ``palate export`` is. The learner forgets everything and learns all votes again and again. The strategy is
-one that can: the work of the default one grows with the cube of the votes, so nobody refits it on 50,000.
-Rounds alternate between rest and work; the client keeps 32 requests in flight.
+as ``palate export`` is. Rounds take turns: rest; the learner takes in the votes as they come and refits after
+each handful, as it does in ``palate run``; the learner forgets everything and learns all votes anew, again
+and again, as after a withdrawn candidate. The strategy is one that can: the work of the default one grows
+with the cube of the votes, so nobody refits it on 50,000. The client keeps 32 requests in flight.
 """
 
 import argparse
@@ -25,44 +26,60 @@ import uvloop
 from store_million import Maker
 from vote_round_trip import JUDGE, Round, about, let_in, measured, vote
 
-from palate.engine import take_turns
+from palate.engine import rest_after, take_turns
 from palate.learner import Learner
 from palate.store import EventKind, Store, StudyState, open_store
+from palate.types import Array
 from palate.web import serve
 
 DIMENSION = 64
+REST, ON, ANEW = "nothing", "learning as votes come, export", "learning all anew, export"
+BESIDE = (REST, ON, ANEW)
 CHUNK = 2000
 
 
-def learn(store: Store, strategy: str, work: threading.Event) -> None:
-    """Refit from nothing whenever there is work, and say how long it took."""
+class Work:
+    """What the learner is to do: nothing, to go on, or to begin anew each time."""
+
+    def __init__(self) -> None:
+        self.wanted = threading.Event()
+        self.anew = False
+
+    def obey(self, orders: IO[str]) -> None:
+        for line in orders:
+            self.anew = line.strip() == ANEW
+            (self.wanted.clear if line.strip() == REST else self.wanted.set)()
+
+
+def learn(store: Store, strategy: str, work: Work) -> None:
+    """Refit while there is work, and say how long it took."""
     take_turns()
     state = StudyState()
+    learner: Learner | None = None
+    features: dict[str, Array] = {}
     while True:
-        work.wait()
+        work.wanted.wait()
         began = time.perf_counter()
         state.follow(store)
-        rng = np.random.default_rng(0)
-        features = {identifier: rng.standard_normal(DIMENSION) for identifier in state.candidates}
-        features = {identifier: row / np.linalg.norm(row) for identifier, row in features.items()}
-        learner = Learner(strategy, {}, seed=0)
-        learner.follow(state, features)
-        learner.choose(1, [])
-        store.put_belief(learner.belief(state))
-        print(f"refit {time.perf_counter() - began:.1f}", flush=True)
+        if learner is None or work.anew:
+            rng = np.random.default_rng(0)
+            features = {identifier: rng.standard_normal(DIMENSION) for identifier in state.candidates}
+            features = {identifier: row / np.linalg.norm(row) for identifier, row in features.items()}
+            learner = Learner(strategy, {}, seed=0)
+        if learner.follow(state, features):
+            learner.choose(1, [])
+            store.put_belief(learner.belief(state))
+            print(f"{'anew' if work.anew else 'on'} {time.perf_counter() - began:.2f}", flush=True)
+        time.sleep(rest_after(time.perf_counter() - began))  # as palate run does
+        store.wait(state.seq, 0.25)
 
 
 def server(path: Path, strategy: str) -> None:
-    """Serve until this process is ended; ``learn`` and ``rest`` are said on its standard input."""
+    """Serve until this process is ended; what the learner does is said on its standard input."""
     with open_store(path, exclusive=True) as store:
-        work = threading.Event()
+        work = Work()
         threading.Thread(target=learn, args=(store, strategy, work), daemon=True).start()
-
-        def obey() -> None:
-            for line in sys.stdin:
-                (work.set if line.strip() == "learn" else work.clear)()
-
-        threading.Thread(target=obey, daemon=True).start()
+        threading.Thread(target=work.obey, args=(sys.stdin,), daemon=True).start()
         serve(store, on_ready=lambda link: print(link, flush=True), stop=threading.Event())
 
 
@@ -105,12 +122,13 @@ def run(
         follow(serving.stdout, refits)
         port = int(link.split(":")[2].split("/")[0])
         cookie = asyncio.run(let_in(port, "/" + link.split("/", 3)[3]))
-        for number in range(1 + 2 * arguments.rounds):
-            beside = "warm-up" if number == 0 else "learning, export" if number % 2 == 0 else "nothing"
+        for number in range(1 + len(BESIDE) * arguments.rounds):
+            beside = BESIDE[(number - 1) % len(BESIDE)] if number else "warm-up"
             todo = [duels.pop() for _ in range(arguments.votes)]
             exporting = None
-            if number and number % 2 == 0:
-                serving.stdin.write("learn\n")
+            if beside in (ON, ANEW):
+                before = len(refits)
+                serving.stdin.write(beside + "\n")
                 serving.stdin.flush()
                 exporting = subprocess.Popen(
                     [sys.executable, here.with_name("vote_round_trip.py"), "--export", path],
@@ -121,18 +139,22 @@ def run(
                 assert exporting.stdout
                 follow(exporting.stdout, exports)
                 time.sleep(2.0)  # both are well under way
+                until = time.monotonic() + 120
+                while beside == ON and len(refits) == before and time.monotonic() < until:
+                    time.sleep(0.1)  # it has caught up with the rounds in which it rested
             taken, seconds = uvloop.run(vote(link, cookie, todo, f"round-{number}"))
             if exporting:
-                serving.stdin.write("rest\n")
+                serving.stdin.write(REST + "\n")
                 serving.stdin.flush()
                 still = exporting.poll() is None
                 exporting.terminate()
                 exporting.wait()
                 assert still, "the export ended with an error"
-                waiting = len(refits)
+                time.sleep(0.5)
                 until = time.monotonic() + 120
-                while len(refits) == waiting and time.monotonic() < until:
-                    time.sleep(0.1)  # the refit in progress ends before the next round of rest
+                while beside == ANEW and not refits[-1].startswith("anew") and time.monotonic() < until:
+                    time.sleep(0.1)
+                time.sleep(5.0)  # the refit in progress ends before the next round of rest
             if number:
                 rounds.append(measured(beside, taken, seconds))
                 print(rounds[-1], flush=True)
@@ -151,8 +173,11 @@ def table(
         values = sorted(r.p99 for r in rounds if r.beside == beside)
         return values[len(values) // 2]
 
-    idle, busy = middle("nothing"), middle("learning, export")
-    took = ", ".join(line.removeprefix("refit ") for line in refits) or "none within a round"
+    def took(kind: str) -> str:
+        seconds = sorted(float(line.split()[1]) for line in refits if line.startswith(kind))
+        return f"{seconds[len(seconds) // 2]:.2f} ({len(seconds)} times)" if seconds else "none"
+
+    p99 = {beside: middle(beside) for beside in BESIDE}
     command = f"--rounds {arguments.rounds} --votes {arguments.votes} --history {arguments.history}"
     lines = [
         "# Votes while the learner refits and an export streams",
@@ -170,9 +195,11 @@ def table(
             for r in rounds
         ),
         "",
-        f"Median p99: {idle:.1f} ms at rest, {busy:.1f} ms at work, {busy / idle:.2f} times (wanted: at most "
-        f"1.5). Seconds that a refit on {arguments.history:,} votes and more took: {took}. "
-        f"Whole exports within the rounds: {len(exports)}. {stored}",
+        "Median p99: "
+        + ", ".join(f"{beside}: {ms:.1f} ms, {ms / p99[REST]:.2f} times" for beside, ms in p99.items())
+        + f" (wanted: at most 1.5). Median seconds of a refit on {arguments.history:,} votes and more: as "
+        f"votes come {took('on')}, anew {took('anew')}. Whole exports within the rounds: "
+        f"{len(exports)}. {stored}",
         "",
     ]
     return "\n".join(lines)
@@ -194,12 +221,12 @@ def main() -> None:
     arguments.load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.db"
-        duels = prepare(path, arguments.history, arguments.votes * (1 + 2 * arguments.rounds))
+        duels = prepare(path, arguments.history, arguments.votes * (1 + len(BESIDE) * arguments.rounds))
         rounds, refits, exports = run(path, duels, arguments)
         with open_store(path) as store:
             arguments.about = about(store)
             votes = sum(event.kind is EventKind.VOTED and event.actor == JUDGE for event in store.events())
-        wanted = arguments.votes * (1 + 2 * arguments.rounds)
+        wanted = arguments.votes * (1 + len(BESIDE) * arguments.rounds)
         assert votes == wanted, f"{wanted} votes were acknowledged and {votes} are stored"
         stored = f"All {votes:,} acknowledged votes are stored, each once. No request failed."
     text = table(rounds, refits, exports, arguments, stored)

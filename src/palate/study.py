@@ -10,6 +10,7 @@ import math
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -22,7 +23,7 @@ import numpy as np
 from palate.ahead import Ahead
 from palate.assembly import Parts, parts_from_python
 from palate.config import check_data, read_config
-from palate.engine import LocalEngine
+from palate.engine import LocalEngine, rest_after
 from palate.errors import BudgetError, ConfigError, ModelError, NotFoundError, PalateError, nearest
 from palate.features import candidate_features
 from palate.judges import Examination, LanguageModelJudge
@@ -438,6 +439,7 @@ class Study:
             if not self._lead.taken():
                 stop.wait(FOLLOW_SECONDS)
                 continue
+            began = time.monotonic()
             self._refresh()
             self._ask_again()
             self._collect(block=False)
@@ -461,6 +463,7 @@ class Study:
                 self._responder.outage = 0
                 pause = min(60.0, 2 * pause)
                 stop.wait(pause)
+            stop.wait(rest_after(time.monotonic() - began))  # the votes of others pass this process, too
             self.store.wait(self.state.seq, 0.25)
         self._refresh()
 

@@ -20,7 +20,7 @@ from palate.errors import ConfigError
 from palate.store import Store
 from palate.web import Public, check_public, public_address
 from palate.web._limits import LIMITS, Limits
-from palate.web._protocol import bounded
+from palate.web._protocol import _Joined, bounded
 from palate.web._replies import Receive, Scope, Send
 
 SMALL = Limits(head_bytes=2_000, head_seconds=0.4, body_seconds=0.2, connections_each=3)
@@ -71,6 +71,62 @@ def test_a_whole_request_is_answered_and_the_connection_stays() -> None:
                 assert piece, reply
             assert reply.startswith(b"HTTP/1.1 200")
             time.sleep(SMALL.head_seconds / 4)
+
+
+class Written:
+    """A transport that remembers what was written, piece by piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_head_and_body_of_a_reply_go_out_in_one_piece() -> None:
+    written = Written()
+    joined = _Joined(written)  # pyright: ignore[reportArgumentType]
+    for data in (
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 is a text",
+        b"more",
+    ):
+        joined.write(data)
+    assert written.pieces == [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 is a text",
+        b"more",
+    ]
+    joined.write(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
+    assert not joined.is_closing()
+    joined.close()
+    assert written.pieces[-1].startswith(b"HTTP/1.1 500")
+    assert joined.is_closing()
+
+
+@pytest.mark.parametrize(
+    ("sent", "ended"),
+    [
+        (b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b"\r\n\r\n"),
+        (b"GET / HTTP/1.0\r\n\r\n", b"\r\n\r\nok"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b"ok"),
+    ],
+)
+def test_a_reply_of_any_kind_comes_whole(sent: bytes, ended: bytes) -> None:
+    with listening() as place, socket.create_connection(place) as connection:
+        connection.sendall(sent)
+        reply = heard(connection)
+    assert reply.startswith(b"HTTP/1.1 200")
+    assert reply.endswith(ended)
+    assert reply.count(b"HTTP/1.1 200") == sent.count(b"GET") + sent.count(b"HEAD")
 
 
 @pytest.mark.parametrize(

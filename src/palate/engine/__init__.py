@@ -1,6 +1,6 @@
 """Where work runs. For now: this process."""
 
-from palate.engine._courtesy import take_turns
+from palate.engine._courtesy import rest_after, take_turns
 from palate.engine._local import LocalEngine
 
-__all__ = ["LocalEngine", "take_turns"]
+__all__ = ["LocalEngine", "rest_after", "take_turns"]

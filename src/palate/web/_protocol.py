@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from palate.web._limits import LIMITS, Limits
+from palate.web._replies import WHOLE
 
 __all__ = ["bounded"]
 
@@ -31,6 +32,30 @@ class _LargeHeadError(Exception):
     """More head than is read."""
 
 
+class _Joined:
+    """Keeps the head of a reply back until its body comes, so that both go out, and arrive, in one piece."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._head and data.startswith(b"HTTP/") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data
+            return
+        self._transport.write(self._head + data)
+        self._head = b""
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._transport.close()
+
+
 class _Bounded(HttpToolsProtocol):
     """One connection of a listener."""
 
@@ -43,7 +68,7 @@ class _Bounded(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._fields = 0  # bytes of the head's fields that are whole
         self._pieces = 0  # bytes of a head that came in several pieces
-        self._in_head = False
+        self._in_head = self._in_body = False
         self._place = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn has it
@@ -70,8 +95,9 @@ class _Bounded(HttpToolsProtocol):
                 self._refuse_head()
                 return
         super().data_received(data)
-        if self._in_head and self._deadline is None and not self.transport.is_closing():
-            self._close_in(self.limits.head_seconds)
+        if (self._in_head or self._in_body) and self._deadline is None and not self.transport.is_closing():
+            seconds = self.limits.head_seconds if self._in_head else self.limits.body_seconds + GRACE
+            self._close_in(seconds)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -87,14 +113,16 @@ class _Bounded(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         self._in_time()
         super().on_headers_complete()
-        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
-            self._close_in(self.limits.body_seconds + GRACE)
+        if self.scope["method"] != "HEAD":
+            self.cycle.transport = _Joined(self.transport)  # pyright: ignore[reportAttributeAccessIssue]
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         self._in_time()
+        self.scope[WHOLE] = True  # pyright: ignore[reportGeneralTypeIssues] - one of our own
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

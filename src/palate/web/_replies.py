@@ -9,6 +9,7 @@ __all__ = [
     "COLD_HEADERS",
     "COLD_STYLE",
     "HEADERS",
+    "WHOLE",
     "Handler",
     "Message",
     "Receive",
@@ -24,6 +25,9 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# In a request's scope, set by the connection once the whole body is there.
+WHOLE = "palate.whole"
 
 # The one page shown to browsers that were not let in, and so may not fetch the style sheet.
 COLD_STYLE = (

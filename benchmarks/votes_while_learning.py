@@ -59,7 +59,7 @@ def learn(store: Store, strategy: str, work: Work) -> None:
     features: dict[str, Array] = {}
     while True:
         work.wanted.wait()
-        began = time.perf_counter()
+        began, before = time.perf_counter(), state.seq
         state.follow(store)
         if learner is None or work.anew:
             rng = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def learn(store: Store, strategy: str, work: Work) -> None:
             learner.choose(1, [])
             store.put_belief(learner.belief(state))
             print(f"{'anew' if work.anew else 'on'} {time.perf_counter() - began:.2f}", flush=True)
-        time.sleep(rest_after(time.perf_counter() - began))  # as palate run does
+        time.sleep(rest_after(time.perf_counter() - began, state.seq - before))  # as palate run does
         store.wait(state.seq, 0.25)
 
 

@@ -322,10 +322,8 @@ class Study:
             pairing = pairing_for(self.state, pair, pending, self.parts.seed, self._ahead.said)
             pairing = replace(pairing, group=group)
             pending.append(pairing)
-            first, second = pair
-            place = self.state.inputs[pairing.input_id]
-            one, other = self.state.candidates[first], self.state.candidates[second]
-            work = self._responder.open(pairing, one, other, place)
+            one, other = (self.state.candidates[each] for each in pair)
+            work = self._responder.open(pairing, one, other, self.state.inputs[pairing.input_id])
             self._in_flight[pairing.id] = (pairing, self._engine.submit(work))
 
     # -- judge -----------------------------------------------------------------------------------
@@ -439,14 +437,13 @@ class Study:
             if not self._lead.taken():
                 stop.wait(FOLLOW_SECONDS)
                 continue
-            began = time.monotonic()
+            began, before = time.monotonic(), self.state.seq
             self._refresh()
             self._ask_again()
             self._collect(block=False)
             can_compare = self._can_compare
             if can_compare:
-                under_way = [pairing for pairing, _ in self._in_flight.values()]
-                self._start(lacking(self.state, self._wanted(), under_way))
+                self._start(lacking(self.state, self._wanted(), [p for p, _ in self._in_flight.values()]))
             if proposing is None and (not can_compare or self.store.ready()):
                 proposing = self._engine.submit(self._proposing.fill(on_progress))
             if proposing is not None and proposing.done() and (error := proposing.exception()):
@@ -463,7 +460,7 @@ class Study:
                 self._responder.outage = 0
                 pause = min(60.0, 2 * pause)
                 stop.wait(pause)
-            stop.wait(rest_after(time.monotonic() - began))  # the votes of others pass this process, too
+            stop.wait(rest_after(time.monotonic() - began, self.state.seq - before))
             self.store.wait(self.state.seq, 0.25)
         self._refresh()
 

@@ -15,6 +15,8 @@ SWITCH_SECONDS = 0.001
 # of the generation before, which by default are ten.
 OLD_COLLECTIONS = 1000
 
+MANY_EVENTS = 50  # some ten votes, with the questions that they answer and that come after them
+
 
 def take_turns() -> None:
     """Let this process's threads hand the interpreter over every millisecond; walk all objects rarely."""
@@ -23,13 +25,18 @@ def take_turns() -> None:
     gc.set_threshold(young, middle, max(old, OLD_COLLECTIONS))
 
 
-def rest_after(seconds: float) -> float:
-    """How long a thread that computed should rest, in seconds, where others wait for the same interpreter.
+def rest_after(seconds: float, news: int) -> float:
+    """How long a thread that learns should rest, in seconds, where others wait for the same interpreter.
 
-    Twice as long as it computed, so that it takes a third at most; but no longer than half a second.
+    Twice as long as it worked when many write at once, so that it takes a third at most; but no longer than
+    half a second, and not at all when there was so little news that it is one person who waits for it.
+
+    Args:
+        seconds: That it worked.
+        news: Events that had come since it worked before.
 
     Example:
-        >>> rest_after(0.02), rest_after(4.0)
-        (0.04, 0.5)
+        >>> rest_after(0.02, 500), rest_after(4.0, 500), rest_after(4.0, 3)
+        (0.04, 0.5, 0.0)
     """
-    return min(2.0 * seconds, 0.5)
+    return min(2.0 * seconds, 0.5) if news >= MANY_EVENTS else 0.0

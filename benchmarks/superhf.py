@@ -118,7 +118,8 @@ def main() -> None:
         "",
         f"{model.name}, reward {given.reward}, {given.superbatches} superbatches of 2 prompts with "
         f"{given.samples} answers of at most {given.tokens} tokens, learning rate {given.rate:g} "
-        f"(`--rate {given.rate:g} --seeds {given.seeds}`); {len(held.groups)} held-out prompts; "
+        f"(`python benchmarks/superhf.py --data {given.data.name} --out runs/superhf --rate {given.rate:g} "
+        f"--seeds {given.seeds}`); {len(held.groups)} held-out prompts; "
         f"mean (least to largest) of {given.seeds} seeds.",
         "",
         "| prior_kl | reward | KL, nats an answer | length, tokens | similarity |",

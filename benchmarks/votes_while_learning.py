@@ -150,10 +150,6 @@ def run(
                 exporting.terminate()
                 exporting.wait()
                 assert still, "the export ended with an error"
-                time.sleep(0.5)
-                until = time.monotonic() + 120
-                while beside == ANEW and not refits[-1].startswith("anew") and time.monotonic() < until:
-                    time.sleep(0.1)
                 time.sleep(5.0)  # the refit in progress ends before the next round of rest
             if number:
                 rounds.append(measured(beside, taken, seconds))

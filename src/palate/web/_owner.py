@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from palate.models import Spent
 from palate.operations import heard
-from palate.statistics import Figure, RaterQuality, Trust, rater_quality, study_trust
+from palate.statistics import Figure, Oddity, RaterQuality, Trust, rater_quality, study_trust
 from palate.store import Invitation, StudyState
 from palate.types import Verdict, Vote
 from palate.web._access import Access
@@ -148,21 +148,12 @@ class OwnerPage:
         import shlex
 
         state = self._view.state()
-        votes = state.votes
-        by_judge: dict[str, list[Vote]] = {}
-        for vote in votes:
-            by_judge.setdefault(vote.judge, []).append(vote)
-        invited = {each.rater: each for each in state.invitations.by_id.values() if each.role == "rater"}
-        people = {self._judge, *invited, *state.raters, *state.removed}
-        trust = self._trusted(state)
-        judges = [
-            self._judge_row(name, given) for name, given in sorted(by_judge.items()) if name not in people
-        ]
+        trust, judges = self._trusted(state), self._judges(state)
         return OwnerView(
             name=self._view.title,
-            alarms=self._alarms(state, votes, judges, trust),
+            alarms=self._alarms(state, judges, trust),
             cards=self._cards(state),
-            raters=self._raters(state, invited, trust),
+            raters=self._raters(state, trust),
             judges=judges,
             invitations=[self._invitation_row(each) for each in state.invitations.by_id.values()],
             refusals=list(self._meter.refusals.items()),
@@ -175,13 +166,12 @@ class OwnerPage:
         Of very many votes this takes too long to do unasked.
         """
         if heard() and sum(self._view.store.tally().values()) <= MANY:
-            self()
+            state = self._view.state()
+            self._alarms(state, self._judges(state), self._trusted(state))
 
     # -- what is amiss ---------------------------------------------------------------------------
 
-    def _alarms(
-        self, state: StudyState, votes: Sequence[Vote], judges: Iterable[JudgeRow], trust: Trust | None
-    ) -> list[str]:
+    def _alarms(self, state: StudyState, judges: Iterable[JudgeRow], trust: Trust | None) -> list[str]:
         """What is amiss, in words; the names of what became so are told to those who listen."""
         texts: dict[str, str] = self._texts["alarm"]
         found: list[tuple[str, str]] = []
@@ -192,7 +182,7 @@ class OwnerPage:
         if learning is not None and not learning.running:
             found.append(("learner", texts["learner"]))
         found += [("judge", texts["judge"].format(judge=row.name)) for row in judges if row.is_unknown]
-        changed = share_changed([vote.verdict.teaches for vote in votes])
+        changed = share_changed([vote.verdict.teaches for vote in state.votes])
         if changed is not None:
             before, now = map(_percent, changed)
             found.append(("share", texts["share"].format(before=before, now=now, n=LATELY)))
@@ -266,25 +256,18 @@ class OwnerPage:
 
     # -- people ----------------------------------------------------------------------------------
 
-    def _raters(
-        self, state: StudyState, invited: dict[str, Invitation], trust: Trust | None
-    ) -> list[RaterRow]:
+    def _raters(self, state: StudyState, trust: Trust | None) -> list[RaterRow]:
+        invited = _invited(state)
         quality = {each.rater: each for each in rater_quality(state)}
         by_rater: dict[str, list[Vote]] = {}
         for vote in state.all_votes:
             by_rater.setdefault(vote.judge, []).append(vote)
         columns = [column for column in SHARES if any(getattr(each, column) for each in quality.values())]
-        odd = {each.judge: {o.kind: o.why for o in each.odd} for each in trust.judges} if trust else {}
+        odd = {each.judge: each.odd for each in trust.judges} if trust else {}
         rows: list[RaterRow] = []
         for name in (self._judge, *invited):
             if name in invited or name in by_rater:
                 found, votes = quality.get(name), by_rater.get(name, [])
-                flags = dict(odd.get(name, {}))
-                for flag in found.flags if found else ():
-                    if (
-                        flag.kind != "side" or "one side" not in flags
-                    ):  # which says the same, of the votes' worth
-                        flags[flag.kind] = self._texts["flag"][flag.kind]
                 rows.append(
                     RaterRow(
                         **self._person(name, invited.get(name), votes[-1].at if votes else None),
@@ -292,10 +275,17 @@ class OwnerPage:
                         skipped=sum(not vote.verdict.teaches for vote in votes),
                         shares=[self._share(column, found) for column in columns],
                         seconds=f"{found.seconds:.1f} s" if found and found.seconds is not None else "–",
-                        flags=list(flags.values()),
+                        flags=self._flags(odd.get(name, ()), found),
                     )
                 )
         return rows
+
+    def _flags(self, odd: Sequence[Oddity], quality: RaterQuality | None) -> list[str]:
+        """Why somebody deserves a look; a habit of one side is named once."""
+        named = any(each.kind == "one side" for each in odd)
+        kinds = [flag.kind for flag in quality.flags] if quality else []
+        texts = self._texts["flag"]
+        return [*(o.why for o in odd), *(texts[kind] for kind in kinds if not (named and kind == "side"))]
 
     def _person(self, judge: str, invitation: Invitation | None, last: str | None) -> dict[str, str]:
         return {
@@ -314,6 +304,15 @@ class OwnerPage:
             return Share(head, _percent(found.value), "")
         likely = self._texts["likely"].format(low=_percent(found.low), high=_percent(found.high))
         return Share(head, _percent(found.value), likely)
+
+    def _judges(self, state: StudyState) -> list[JudgeRow]:
+        """Those that are no people and have voted, by name."""
+        people = {self._judge, *_invited(state), *state.raters, *state.removed}
+        by_judge: dict[str, list[Vote]] = {}
+        for vote in state.votes:
+            if vote.judge not in people:
+                by_judge.setdefault(vote.judge, []).append(vote)
+        return [self._judge_row(name, given) for name, given in sorted(by_judge.items())]
 
     def _judge_row(self, judge: str, votes: Sequence[Vote]) -> JudgeRow:
         texts = self._texts
@@ -358,6 +357,11 @@ class OwnerPage:
         if not moments:
             return self._texts["never"]
         return _ago(max(0.0, datetime.now(UTC).timestamp() - max(moments)), self._texts)
+
+
+def _invited(state: StudyState) -> dict[str, Invitation]:
+    """Invitations to vote, by the rater they are for."""
+    return {each.rater: each for each in state.invitations.by_id.values() if each.role == "rater"}
 
 
 def share_changed(teaching: Sequence[bool]) -> tuple[float, float] | None:

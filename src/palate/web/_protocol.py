@@ -51,8 +51,7 @@ class _Joined:
 
     def close(self) -> None:
         if self._head:
-            self._transport.write(self._head)
-            self._head = b""
+            self.write(b"")
         self._transport.close()
 
 

@@ -170,6 +170,9 @@ def test_viewers_read_and_leave_no_trace(people: People, store: Store) -> None:
         assert 'href="/"' not in reply.text
         assert 'href="/owner"' not in reply.text
     assert store.last_seq() == before
+    owner = people.owner()
+    for path in ("/results", "/statistics"):
+        assert 'href="/owner"' in owner.get(path).text
 
 
 def test_a_picture_is_for_those_whose_duel_it_is_in(store: Store, make_kit: Callable[..., StudyKit]) -> None:

@@ -8,7 +8,7 @@ __all__ = ["rest_after", "take_turns"]
 # A vote passes several threads. Each of them may have to wait for the interpreter, and by default a thread
 # that computes lets go of it only every 5 ms. (A low priority of that thread would make it worse: it would be
 # stopped while it holds the interpreter, and everybody with it.)
-SWITCH_SECONDS = 0.001
+SWITCH_SECONDS = 0.0002
 
 # The collector holds everybody up while it walks all objects: a quarter of a second with 50,000 votes in
 # memory. Whatever is in no circle is freed without it, so it may come rarely: after this many collections
@@ -19,7 +19,7 @@ MANY_EVENTS = 50  # some ten votes, with the questions that they answer and that
 
 
 def take_turns() -> None:
-    """Let this process's threads hand the interpreter over every millisecond; walk all objects rarely."""
+    """Let this process's threads hand the interpreter over soon; walk all objects rarely."""
     sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
     young, middle, old = gc.get_threshold()
     gc.set_threshold(young, middle, max(old, OLD_COLLECTIONS))

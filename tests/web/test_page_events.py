@@ -160,8 +160,9 @@ def test_what_only_the_owners_page_shows_is_noticed_without_it(
     assert [(event.alarm, event.on) for event in heard.of(AlarmChanged)] == [("budget", False)]
 
 
+@pytest.mark.parametrize("error", [StoreError("the server is away"), ValueError("a mistake of ours")])
 def test_the_server_keeps_looking_whatever_goes_wrong(
-    store: Store, kit: StudyKit, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    error: Exception, store: Store, kit: StudyKit, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked, stop = [0], threading.Event()
 
@@ -169,10 +170,10 @@ def test_the_server_keeps_looking_whatever_goes_wrong(
         looked[0] += 1
         if looked[0] == 3:
             stop.set()
-        raise StoreError("the server is away")
+        raise error
 
     monkeypatch.setattr("palate.web._server.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("palate.web._owner.OwnerPage.look", fail)
     serve(store, on_ready=lambda link: None, stop=stop)
     assert looked[0] == 3
-    assert [event.error for event in heard.of(Failed)] == ["StoreError"] * 3
+    assert [event.error for event in heard.of(Failed)] == [type(error).__name__] * 3

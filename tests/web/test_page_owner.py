@@ -239,7 +239,7 @@ def test_whoever_decides_the_winner_alone_is_named_and_odd_habits_are_flags(
         assert "nearly always takes the left one, whatever it is" in shown
     assert asked == [31]  # worked out once while nothing changes
     for deciding[0], words in (
-        (("me",), WORDS["alarm"]["deciding_you"]),
+        (("me",), WORDS["deciding_you"]),
         (("me", anna.rater), WORDS["alarm"]["deciding"].format(rater="you, Anna")),
     ):
         vote(store, anna.rater, Verdict.LEFT)

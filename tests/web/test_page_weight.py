@@ -1,6 +1,7 @@
 """The whole page is small, comes from the wheel alone, and uses the texts of one file."""
 
 import gzip
+import json
 import re
 from importlib.resources import files
 
@@ -46,3 +47,12 @@ def test_scripts_and_templates_use_texts_that_exist_and_every_text_is_used() -> 
             n for n in words[page] if "cost_" in n
         }
         assert set(words[page]) - named <= by_code
+
+
+def test_no_text_stands_under_a_name_that_is_taken() -> None:
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        assert len(set(names)) == len(names), sorted(names)
+        return dict(pairs)
+
+    json.loads((files("palate.web") / "words.json").read_text(), object_pairs_hook=once)

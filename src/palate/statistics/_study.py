@@ -365,7 +365,7 @@ def _style(
         said, usable_M, lambda part: left_M[part].astype(np.int64) * answers + right_M[part]
     )
     left_R, right_R = np.divmod(code_R, max(1, len(known_A)))
-    return control_style(rows, len(ratings.rated_N), count_AF[left_R], count_AF[right_R])
+    return control_style(rows, len(ratings.rated_N), count_AF, left_R, right_R)
 
 
 def _sides(votes: VoteColumns, said: _Said, ratings: Ratings, n: int) -> tuple[SideBias, ...]:

@@ -9,12 +9,14 @@ feature of its own; a feature is divided by its root mean square and not shifted
 right changes the sign of everything and nothing else.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palate.choice import Comparisons, Ratings, fit_ratings
 from palate.statistics._values import Figure
@@ -84,6 +86,8 @@ def style_counts(text: str) -> tuple[int, int, int, int, int]:
     return len(text), len(_HEADING.findall(rest)), len(_ITEM.findall(rest)), len(_BOLD.findall(rest)), code
 
 
+Places: TypeAlias = NDArray[np.int64]
+
 Styles: TypeAlias = Callable[[Sequence[str]], list[tuple[int, ...] | None]]
 """From addresses of answers to their :func:`style_counts`; ``None`` where there is no text."""
 
@@ -113,41 +117,55 @@ class StyleBook:
 
 
 def control_style(
-    rows: Comparisons, n: int, left_RF: Array, right_RF: Array
+    rows: Comparisons, n: int, count_AF: Array, left_R: Places, right_R: Places
 ) -> tuple[StyleControl, Ratings | None]:
     """Fit ratings and features together.
 
     Args:
         rows: Votes, counted, the left candidate first; those of :func:`fit_ratings`'s rated candidates.
         n: Number of candidates.
-        left_RF: The counts of the left answer of each row, in the order of :data:`FEATURES`.
-        right_RF: Of the right one.
+        count_AF: The counts of each answer, in the order of :data:`FEATURES`.
+        left_R: Which answer stood left in each row.
+        right_R: Which one stood right.
 
     Returns:
         The effects, and the ratings after them; no ratings when the votes are too few.
     """
-    total_RF = left_RF + right_RF
-    normal_RF = left_RF - right_RF
-    del left_RF, right_RF  # a million votes need the room
-    np.divide(normal_RF, total_RF, out=normal_RF, where=total_RF > 0)
-    del total_RF
     votes = round(float(rows.count_R.sum()))
-    scale_F = np.sqrt(np.einsum("r,rf,rf->f", rows.count_R, normal_RF, normal_RF) / max(1, votes))
-    used = np.flatnonzero(scale_F > 0)
+    used: list[int] = []
+    scales: list[float] = []
+    columns: list[Array] = []
+    for f in range(len(FEATURES)):  # one after the other: of a million votes all at once take 100 MB
+        normal_R = _normalised(count_AF[:, f], left_R, right_R)
+        scale = math.sqrt(float(rows.count_R @ normal_R**2) / max(1, votes))
+        if scale > 0:
+            used.append(f)
+            scales.append(scale)
+            columns.append(normal_R / scale)
     decided = round(float(rows.count_R[rows.outcome_R != 0.5].sum()))
     needed = VOTES_A_COEFFICIENT * (len(used) + 1)
     if decided < needed:
         return StyleControl(votes, (), needed), None
-    covariate_RF = np.ones((len(normal_RF), len(used) + 1))
-    np.divide(normal_RF[:, used], scale_F[used], out=covariate_RF[:, :-1])
-    del normal_RF
+    covariate_RF = np.ones((len(left_R), len(used) + 1))
+    for k in range(len(used)):
+        covariate_RF[:, k] = columns[k]
+    del columns
     found = fit_ratings(rows, n, covariate_RF=covariate_RF)
     std_F = np.sqrt(np.diag(found.coefficient_covariance_FF))
     effects = [
-        _effect(FEATURES[f], found.coefficient_F[k] / scale_F[f], std_F[k] / scale_F[f])
-        for k, f in enumerate(used)
+        _effect(FEATURES[f], found.coefficient_F[k] / scale, std_F[k] / scale)
+        for k, (f, scale) in enumerate(zip(used, scales, strict=True))
     ]
     return StyleControl(votes, tuple(effects), None), found
+
+
+def _normalised(count_A: Array, left_R: Places, right_R: Places) -> Array:
+    """(a - b) / (a + b) of the counts of two answers; 0 where both are 0."""
+    normal_R, total_R = count_A[left_R], count_A[right_R]
+    normal_R -= total_R
+    total_R *= 2.0
+    total_R += normal_R
+    return np.divide(normal_R, total_R, out=normal_R, where=total_R > 0)
 
 
 def _effect(feature: str, coefficient: float, std: float) -> StyleEffect:

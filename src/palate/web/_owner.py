@@ -197,11 +197,10 @@ class OwnerPage:
 
     def _deciding(self, judges: Sequence[str]) -> str:
         """That the winner rests on one of these people, or on whoever reads this."""
-        texts: dict[str, str] = self._texts["alarm"]
         if list(judges) == [self._judge]:
-            return texts["deciding_you"]
-        names = [texts["you"] if j == self._judge else self._view.name_of(j) or j for j in judges]
-        return texts["deciding"].format(rater=", ".join(names))
+            return self._texts["deciding_you"]
+        names = [self._texts["you_among"] if j == self._judge else self._view.name_of(j) or j for j in judges]
+        return self._texts["alarm"]["deciding"].format(rater=", ".join(names))
 
     def _budgets(self, state: StudyState) -> list[tuple[str, float, float]]:
         """What is limited: its name, how much of it is used, and the limit."""

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 
-from palate.errors import ConfigError, PalateError
+from palate.errors import ConfigError
 from palate.models import Spent
 from palate.operations import Failed, kind_of, place_of, tell
 from palate.store import EventKind, Store, utc_now
@@ -137,7 +137,7 @@ def _keep_looking(look: Callable[[], None], stop: threading.Event) -> None:
     while not stop.wait(LOOK_SECONDS):
         try:
             look()
-        except PalateError as error:  # the store's own alarm says what the matter is
+        except Exception as error:  # one look that fails must not end the looking
             tell(Failed("page", kind_of(error) or "", place_of(error)))
 
 

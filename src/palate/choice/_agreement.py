@@ -32,7 +32,7 @@ __all__ = [
     "share_interval",
 ]
 
-Labels = NDArray[np.intp]
+Labels = NDArray[np.integer]
 _Formula = Callable[[Array], Array]
 
 
@@ -157,7 +157,7 @@ def cohen_kappa(
     if first_U.shape != second_U.shape:
         raise InputError(f"two judges must have one label a unit each, not {first_U.shape}, {second_U.shape}")
     labels = _checked(np.stack([first_U, second_U], axis=1))
-    both = labels[(labels >= 0).all(axis=1)]
+    both = labels[(labels >= 0).all(axis=1)].astype(np.intp)
     kinds, _ = _size(labels)
     count_X = np.bincount(both[:, 0] * kinds + both[:, 1], minlength=kinds * kinds)
     return kappa_of_table(count_X.reshape(kinds, kinds), rng, rounds=rounds)
@@ -190,7 +190,7 @@ def _checked(label_UJ: Labels) -> Labels:
     labels = np.asarray(label_UJ)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer) or (labels < -1).any():
         raise InputError("labels must be a table of whole numbers, units by judges; -1 for no judgement")
-    return labels.astype(np.intp)
+    return labels
 
 
 def _size(labels: Labels) -> tuple[int, int]:
@@ -201,7 +201,7 @@ def _size(labels: Labels) -> tuple[int, int]:
 def _pairs(label_UJ: Labels) -> Array:
     """Ordered pairs of judgements of each unit: ``(U, K, K)``, symmetric; units with one judgement are 0."""
     kinds, _ = _size(label_UJ)
-    count_UK = (label_UJ[:, :, None] == np.arange(kinds)).sum(axis=1).astype(np.float64)
+    count_UK = np.stack([(label_UJ == k).sum(axis=1) for k in range(kinds)], axis=1).astype(np.float64)
     table_UKK = count_UK[:, :, None] * count_UK[:, None, :]
     diagonal_K = np.arange(kinds)
     table_UKK[:, diagonal_K, diagonal_K] -= count_UK

@@ -99,6 +99,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A terminal that cannot show a character shows a question mark; it does not end the program.
             stream.reconfigure(errors="replace")
+    # Weights come from this disk in a second or two; a library's bars would run into our own progress.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     arguments = sys.argv[1:]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     if "--debug" in arguments[:end]:

@@ -67,7 +67,7 @@ def write_duels(
     if not rows:
         raise InputError(
             f"both models answer all of {len(prompts)} prompts alike, so there is nothing to vote on; train "
-            "longer, or with a larger learning_rate"
+            "longer (epochs) or with a larger learning_rate; few pairs want both"
         )
     write_lines(folder / "answers.jsonl", list({prompt_row(row): row for row in rows}.values()))
     study = folder / "study.toml"

@@ -148,7 +148,7 @@ def _units(pair_V: Places, input_V: NDArray[np.int32], answers: int, inputs: int
     return unit_V.ravel()
 
 
-def _shared(said: _Said, judges: int) -> NDArray[np.intp]:
+def _shared(said: _Said, judges: int) -> NDArray[np.int8]:
     """The labels of the units that two or more judges judged; of each judge's the first, -1 without."""
     _, first_W = np.unique(said.unit_V * judges + said.judge_V, return_index=True)
     unit_W = said.unit_V[first_W]
@@ -156,7 +156,7 @@ def _shared(said: _Said, judges: int) -> NDArray[np.intp]:
     shared_U = judged_U > 1
     row_U = np.cumsum(shared_U) - 1
     kept_W = shared_U[unit_W]
-    label_UJ = np.full((int(shared_U.sum()), judges), -1, dtype=np.intp)
+    label_UJ = np.full((int(shared_U.sum()), judges), -1, dtype=np.int8)
     label_UJ[row_U[unit_W[kept_W]], said.judge_V[first_W][kept_W]] = said.label_V[first_W][kept_W]
     return label_UJ
 
@@ -168,7 +168,7 @@ def _figure(found: Estimate) -> Figure | None:
 
 
 def _kappas(
-    label_UJ: NDArray[np.intp], judges: Sequence[str], rng: np.random.Generator
+    label_UJ: NDArray[np.int8], judges: Sequence[str], rng: np.random.Generator
 ) -> tuple[JudgePair, ...]:
     # How often judge i said k and judge j said l, for all of them at once.
     met_KKJJ = np.zeros((TIE + 1, TIE + 1, len(judges), len(judges)))

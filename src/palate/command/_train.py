@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+HELD = "held-out "  # before the names of what was measured on data that was not trained on
+# Of the last update alone, and in metrics.jsonl for every one.
+ASIDE = frozenset({"groups", "tokens", "seconds", "tokens_per_second", "grad_norm", "learning_rate"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Data:
@@ -229,13 +233,29 @@ def _report(outcome: "Outcome", folder: Path, duels: Path | None) -> None:
         note(one_line(line, 500))
     for number, row in enumerate(outcome.rounds, start=1):
         note(f"{number:4d}  {_numbers(row)}")
-    if outcome.numbers:
-        say(_numbers(outcome.numbers))
+    for line in _figures(outcome.numbers):
+        say(line)
     say(f"The run is in {folder}.")
     if outcome.model is not None:
         say(f"The trained model is in {outcome.model}.")
     if duels is not None:
         say(f"Is it better? Vote with: palate run {duels}")
+
+
+def _figures(numbers: Mapping[str, float]) -> list[str]:
+    """All numbers in a line, or a line each where they are of two kinds, of the last update and held out."""
+    held = {name.removeprefix(HELD): value for name, value in numbers.items() if name.startswith(HELD)}
+    if not held:
+        return [_numbers(numbers)] if numbers else []
+    own = {n: v for n, v in numbers.items() if not n.startswith(HELD) and n not in ASIDE}
+    names = dict.fromkeys((*own, *held))
+    width = max(map(len, names))
+
+    def cell(value: float | None) -> str:
+        return f"{'' if value is None else format(value, '.4g'):>12}"
+
+    rows = [f"{name:{width}}{cell(own.get(name))}{cell(held.get(name))}" for name in names]
+    return [f"{'':{width}}{'last update':>12}{'held out':>12}", *rows]
 
 
 def _numbers(row: Mapping[str, float]) -> str:

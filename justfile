@@ -8,6 +8,7 @@ check:
     ruff check .
     lint-imports
     basedpyright
+    zensical build --strict
 
 # All tests; just test tests/store for some.
 test *paths:
@@ -16,10 +17,6 @@ test *paths:
 # The reference pages, from the code.
 docs:
     python docs/reference/generate.py
-
-# The site, strictly, into site/.
-site:
-    zensical build --strict
 
 # Figures of one benchmark, such as: just bench startup
 bench name *options:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from palate.errors import ConfigError, ModelError, UnsupportedError
 from palate.models._causal import _NUCLEUS, Row, _draw
@@ -144,10 +145,27 @@ def test_the_nucleus_is_that_of_a_whole_sort(top_p: float) -> None:
     sorted_V, index_V = prob_V.sort(descending=True)
     inside_V = sorted_V.cumsum(0) - sorted_V < top_p
     assert (int(inside_V.sum()) > _NUCLEUS) == (top_p > 0.99)
-    kept_V = torch.zeros_like(prob_V).scatter(0, index_V, sorted_V * inside_V)
+    mass_V = sorted_V[inside_V].double()
     for seed in range(50):
         slow, fast = (torch.Generator().manual_seed(seed) for _ in range(2))
-        assert _draw(torch, logits_V, row, fast) == int(torch.multinomial(kept_V, 1, generator=slow))
+        left = torch.rand(1, generator=slow, dtype=torch.float64) * mass_V.sum()
+        first = next(n for n in range(len(mass_V)) if mass_V[: n + 1].sum() > left)
+        assert _draw(torch, logits_V, row, fast) == int(index_V[first])
+
+
+@pytest.mark.parametrize("top_p", [0.9, 1.0])
+def test_draws_are_as_frequent_as_they_should_be(top_p: float) -> None:
+    logits_V = torch.tensor([-torch.inf, 2.0, 1.0, 0.5, -torch.inf, -1.0, -torch.inf])
+    row = Row((1,), temperature=1.5, top_p=top_p)
+    expected_V = torch.softmax(logits_V.double() / row.temperature, dim=0).numpy()
+    if top_p < 1:
+        expected_V[5] = 0.0
+    expected_V /= expected_V.sum()
+    generator = torch.Generator().manual_seed(3)
+    drawn_V = np.bincount([_draw(torch, logits_V, row, generator) for _ in range(4000)], minlength=7)
+    assert drawn_V[expected_V == 0].sum() == 0
+    some_V = expected_V > 0
+    assert chisquare(drawn_V[some_V], 4000 * expected_V[some_V]).pvalue > 0.001
 
 
 async def test_a_stop_string_ends_the_answer(folder: Path) -> None:

@@ -55,6 +55,7 @@ class DuelBandit:
         self._used = 0  # known responses that the prepared prior rests on
         self._prepared: Any = None
         self._fits: dict[int, Any] = {}
+        self._believed: tuple[object, Utilities] | None = None  # the belief, and the fit that it is of
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -436,7 +437,10 @@ class DuelBandit:
         return bandit
 
     def _belief(self) -> Utilities:
-        return self._strategy.belief(self._fitted(self.history))
+        fitted = self._fitted(self.history)
+        if self._believed is None or self._believed[0] is not fitted:
+            self._believed = fitted, self._strategy.belief(fitted)
+        return self._believed[1]
 
     def _fitted(self, history: History) -> Any:  # noqa: ANN401 - each strategy has its own type
         votes = len(history)

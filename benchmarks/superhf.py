@@ -95,8 +95,8 @@ def sweep(job: Job, given: argparse.Namespace) -> list[str]:
         before = first(replace(job, options=options), given.tokens)["reward"]  # by the same draws
         better += done["reward"] > before
         lines.append(
-            f"| {rate:.1e} | {prior:.2f} | {b} | {a} | {before:.2f} | {done['reward']:.2f} | {done['kl']:.1f} "
-            f"| {done['similarity']:.3f} |"
+            f"| {rate:.1e} | {prior:.2f} | {b} | {a} | {before:.2f} | {done['reward']:.2f} | "
+            f"{done['kl']:.1f} | {done['similarity']:.3f} |"
         )
     low, high = share_interval(better, given.sweep)
     return [*lines, "", f"{better} of {given.sweep} runs improve [{low:.2f}, {high:.2f}]."]

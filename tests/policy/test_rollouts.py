@@ -101,6 +101,15 @@ def test_when_nothing_answers_the_first_failure_is_told() -> None:
     assert drawn(ScriptedModel(dead), [], RolloutOptions()).each == ()
 
 
+def test_a_policy_that_says_nothing_at_all_is_no_failure() -> None:
+    def nothing(_: Request) -> str:
+        raise ModelError("policy-1 answered with empty text")
+
+    found = drawn(ScriptedModel(nothing), PROMPTS, RolloutOptions(samples=2))
+    assert [rollout.answers for rollout in found.each] == [(), ()]
+    assert found.dropped == {"empty": 4}
+
+
 def test_unfinished_answers_can_be_left_out() -> None:
     tokeniser = tiny_tokeniser()
     options = RolloutOptions(samples=2, max_tokens=3, turn="", keep_unfinished=False)

@@ -109,8 +109,8 @@ def test_errors_come_before_any_training(model: Path, tmp_path: Path) -> None:
 
 
 def test_online_dpo_earns_more_and_goes_on_to_the_same_weights(model: Path, tmp_path: Path) -> None:
-    work = job(model, tmp_path / "a", asked(24), epochs=10, learning_rate=4e-3)
-    done = online_dpo(work, rounds=3, samples=6, max_tokens=8, beta=0.05)
+    work = job(model, tmp_path / "a", asked(24), epochs=25, learning_rate=4e-3)
+    done = online_dpo(work, rounds=3, samples=10, max_tokens=8, beta=0.05)
     reward_R = [row["sampled reward"] for row in done.rounds]
     assert reward_R[0] == pytest.approx(26 / 96, abs=0.1)  # random weights
     assert reward_R[2] > reward_R[0] + 0.1
@@ -122,7 +122,7 @@ def test_online_dpo_earns_more_and_goes_on_to_the_same_weights(model: Path, tmp_
     again = replace(work, out=tmp_path / "b")
     (tmp_path / "b").mkdir()
     shutil.copytree(tmp_path / "a" / "round-01", tmp_path / "b" / "round-01")
-    second = online_dpo(again, rounds=3, samples=6, max_tokens=8, beta=0.05)
+    second = online_dpo(again, rounds=3, samples=10, max_tokens=8, beta=0.05)
     assert second.rounds == done.rounds
     assert same(tmp_path / "a" / "model", tmp_path / "b" / "model")
 
@@ -179,8 +179,8 @@ def test_apo_extrapolates_the_trained_weights(model: Path, tmp_path: Path) -> No
 
 
 def test_aipo_and_apo_and_exo_run_and_earn_more(model: Path, tmp_path: Path) -> None:
-    work = job(model, tmp_path, asked(16), epochs=10, learning_rate=4e-3)
-    rest: dict[str, Any] = {"samples": 5, "max_tokens": 8}
+    work = job(model, tmp_path, asked(24), epochs=15, learning_rate=4e-3)
+    rest: dict[str, Any] = {"samples": 10, "max_tokens": 8}
     ends = {
         "aipo": aipo(
             replace(work, out=tmp_path / "aipo"), alpha=0.05, nll_weight=0.1, temperature=1.0, **rest
@@ -189,7 +189,7 @@ def test_aipo_and_apo_and_exo_run_and_earn_more(model: Path, tmp_path: Path) -> 
         "exo": exo(replace(work, out=tmp_path / "exo"), learns_from="rewards", reward_beta=0.05, **rest),
     }
     for name, done in ends.items():
-        assert done.rounds[-1]["reward"] > done.rounds[0]["sampled reward"] + 0.03, name
+        assert done.rounds[-1]["reward"] > done.rounds[0]["sampled reward"] + 0.1, name
 
 
 def test_exo_learns_from_pairs_and_from_rewards_of_the_data(model: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ async def sample(
 
     Raises:
         ConfigError: The model cannot generate.
-        ModelError: Every request failed; the text is that of the first failure.
+        ModelError: Every request failed, not all by an empty answer; the text is that of the first failure.
     """
     if not model.capabilities.generate:
         raise ConfigError(f"{model.name} does not generate text, so no answers can be drawn from it")
@@ -141,7 +141,7 @@ async def sample(
             tell(done, total)
 
     await _all(draw(p, k) for p in range(len(prompts)) for k in range(options.samples))
-    if total and len(failures) == total:
+    if total and len(failures) == total and dropped.get("failed"):
         raise failures[0]
     each = tuple(
         Rollout(prompt, tuple(text for text in texts if text is not None))

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from palate.choice import share_interval
+from palate.errors import InputError
 from palate.models import convert_gguf, fetch_weights
 from palate.policy.data import Loaded, TextGroup, read_groups, read_rows, split_by_prompt
 from palate.policy.rollouts import RolloutOptions
@@ -84,20 +85,23 @@ def sweep(job: Job, given: argparse.Namespace) -> list[str]:
         b, a = draw.choice((4, 8, 16)), draw.choice((1, 2, 4))
         options = replace(job.options, learning_rate=rate, seed=number)
         work = replace(job, out=given.out / f"sweep-{number:02d}", options=options)
-        done = one(
-            work,
-            superbatches=given.superbatches,
-            accumulate_prompts=a,
-            samples=b,
-            prior_kl=prior,
-            max_tokens=given.tokens,
-        )
+        tried = f"| {rate:.1e} | {prior:.2f} | {b} | {a} "
         before = first(replace(job, options=options), given.tokens)["reward"]  # by the same draws
+        try:
+            done = one(
+                work,
+                superbatches=given.superbatches,
+                accumulate_prompts=a,
+                samples=b,
+                prior_kl=prior,
+                max_tokens=given.tokens,
+            )
+        except InputError as error:  # it says nothing any more, or nothing finite
+            lines.append(f"{tried}| {before:.2f} | {error} | | |")
+            continue
         better += done["reward"] > before
-        lines.append(
-            f"| {rate:.1e} | {prior:.2f} | {b} | {a} | {before:.2f} | {done['reward']:.2f} | "
-            f"{done['kl']:.1f} | {done['similarity']:.3f} |"
-        )
+        found = f"{done['reward']:.2f} | {done['kl']:.1f} | {done['similarity']:.3f}"
+        lines.append(f"{tried}| {before:.2f} | {found} |")
     low, high = share_interval(better, given.sweep)
     return [*lines, "", f"{better} of {given.sweep} runs improve [{low:.2f}, {high:.2f}]."]
 

@@ -11,8 +11,8 @@ looked at once. Everything that is chosen (l2) is chosen by five folds of the tr
     frozen head        logistic regression on the last hidden state of the embedded 135M model, weights frozen
     LoRA               with --lora: scalar head and LoRA r 8 on the whole model, one epoch
 
-The hidden states are kept in a file beside the results and taken up again: about 40 to 60 minutes on two
-quiet cores for all rows; LoRA takes about four times as long. Without --model, only the first three rows.
+The hidden states are kept in --keep and taken up again: 30 minutes on one core for all rows; LoRA is estimated
+to take four times as long. Without --model, only the first three rows.
 """
 
 import argparse
@@ -169,6 +169,9 @@ def main() -> None:
     length_M = lengths(test)
     lines = [
         "# A reward model on human preferences (HH-RLHF, harmless)",
+        "",
+        f"`python benchmarks/reward_model.py --data {given.data.name}"
+        f"{' --model FOLDER' if given.model else ''}{' --lora' if given.lora else ''}`",
         "",
         f"{loaded.describe()}. {len(train.groups)} pairs trained on, {len(test.groups)} tested.",
         "",

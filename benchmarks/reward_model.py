@@ -11,8 +11,8 @@ looked at once. Everything that is chosen (l2) is chosen by five folds of the tr
     frozen head        logistic regression on the last hidden state of the embedded 135M model, weights frozen
     LoRA               with --lora: scalar head and LoRA r 8 on the whole model, one epoch
 
-The hidden states are kept in --keep and taken up again: 30 minutes on one core for all rows; LoRA is estimated
-to take four times as long. Without --model, only the first three rows.
+The hidden states are kept in --keep and taken up again: 30 minutes on one core for all rows; LoRA should
+take about four times as long (estimated). Without --model, only the first three rows.
 """
 
 import argparse

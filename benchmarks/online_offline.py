@@ -55,8 +55,8 @@ def plot(before: list[dict[str, float]], curves: dict[str, list[list[dict[str, f
         for colour, (name, runs) in zip(("#555555", "#8a3057", "#2a7f8e"), curves.items(), strict=True):
             all_STF = np.array(
                 [
-                    [[row["kl"], row[measure]] for row in (first, *run)]
-                    for first, run in zip(before, runs, strict=True)
+                    [[row["kl"], row[measure]] for row in (start, *run)]
+                    for start, run in zip(before, runs, strict=True)
                 ]
             )
             for run_TF in all_STF:

@@ -7,13 +7,13 @@ neither answer is better.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palate.choice import Estimate, kappa_of_table, krippendorff_alpha, raw_agreement, share_interval
-from palate.statistics._values import Figure, figure
+from palate.statistics._values import Figure, Places, figure
 from palate.store import VERDICTS, VoteColumns
 from palate.types import Verdict
 
@@ -26,8 +26,6 @@ _ROUNDS = 1000
 # 0 the first answer, 1 the second, 2 neither, by the verdict's place; and with the sides exchanged.
 _LABEL = np.array([{Verdict.LEFT: 0, Verdict.RIGHT: 1}.get(verdict, TIE) for verdict in VERDICTS])
 _TURNED_LABEL = np.array([{Verdict.LEFT: 1, Verdict.RIGHT: 0}.get(verdict, TIE) for verdict in VERDICTS])
-
-Places: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from palate.errors import NotFoundError
 from palate.statistics._agree import Agreement, agreement
 from palate.statistics._segments import SegmentColumn, study_segments
 from palate.statistics._style import FEATURES, StyleBook, StyleControl, Styles, control_style
-from palate.statistics._values import Figure, Span, plain
+from palate.statistics._values import Figure, Places, Span, plain
 from palate.store import VERDICTS, StudyState, VoteColumns
 from palate.types import Array, Json, Response
 
@@ -40,7 +40,6 @@ DECIDED_A_JUDGE = 10  # decided votes below which a judge's side coefficient is 
 _Z = 1.959963984540054
 _SLICE = 100_000  # votes that are grouped at once
 
-Places: TypeAlias = NDArray[np.int64]
 Covariates: TypeAlias = Any  # an array, or one of scipy's sparse ones, which have no types
 
 

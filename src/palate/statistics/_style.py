@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from palate.choice import Comparisons, Ratings, fit_ratings
-from palate.statistics._values import Figure
+from palate.statistics._values import Figure, Places
 from palate.types import Array, Response
 
 __all__ = ["FEATURES", "StyleBook", "StyleControl", "StyleEffect", "Styles", "control_style", "style_counts"]
@@ -86,8 +85,6 @@ def style_counts(text: str) -> tuple[int, int, int, int, int]:
     return len(text), len(_HEADING.findall(rest)), len(_ITEM.findall(rest)), len(_BOLD.findall(rest)), code
 
 
-Places: TypeAlias = NDArray[np.int64]
-
 Styles: TypeAlias = Callable[[Sequence[str]], list[tuple[int, ...] | None]]
 """From addresses of answers to their :func:`style_counts`; ``None`` where there is no text."""
 
@@ -146,9 +143,7 @@ def control_style(
     needed = VOTES_A_COEFFICIENT * (len(used) + 1)
     if decided < needed:
         return StyleControl(votes, (), needed), None
-    covariate_RF = np.ones((len(left_R), len(used) + 1))
-    for k in range(len(used)):
-        covariate_RF[:, k] = columns[k]
+    covariate_RF = np.column_stack((*columns, np.ones(len(left_R))))
     del columns
     found = fit_ratings(rows, n, covariate_RF=covariate_RF)
     std_F = np.sqrt(np.diag(found.coefficient_covariance_FF))

@@ -3,11 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from palate.types import Json
 
-__all__ = ["Figure", "Span", "figure", "plain"]
+__all__ = ["Figure", "Places", "Span", "figure", "plain"]
+
+Places: TypeAlias = NDArray[np.int64]
 
 
 class Figure(NamedTuple):

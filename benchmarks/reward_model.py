@@ -12,8 +12,8 @@ looked at once. Everything that is chosen (l2) is chosen by five folds of the tr
     frozen head        logistic regression on the last hidden state of the embedded 135M model, weights frozen
     LoRA               with --only-lora, which adds this row to the table that is there: scalar head and
                        LoRA r 8 on all linear layers of the upper half of the model, one epoch of updates of
-                       16 pairs. Of --rates the one with the smaller loss on the 160 shortest pairs of the
-                       first fold, after 80 updates of 4 on the 320 shortest of the other folds
+                       16 pairs. Of --rates the one with the smaller loss on the 80 shortest pairs of the
+                       first fold, after 80 updates of 2 on the 160 shortest of the other folds
 
 The hidden states are kept in --keep and taken up again: 30 minutes on one core for all rows; LoRA takes
 about as long (on the whole model over twice as long). Without --model, only the first three rows.
@@ -146,12 +146,12 @@ def lora(model: Path, train: Loaded, test: Loaded, given: argparse.Namespace) ->
     losses = {rate: folded_loss(model, train, rate, out / f"rate-{rate:g}") for rate in given.rates}
     best = min(losses, key=lambda rate: losses[rate])
     print(losses, flush=True)
-    return adapted(model, train, test, out / "all", rate=best, accumulate=4), f"rate {best:g}"
+    return adapted(model, train, test, out / "all", rate=best, batch=16), f"rate {best:g}"
 
 
 def folded_loss(model: Path, train: Loaded, rate: float, out: Path) -> float:
     others, held = fold(train, 0)
-    gap_M = adapted(model, shortest(others, 320), shortest(held, 160), out, rate=rate, accumulate=1)
+    gap_M = adapted(model, shortest(others, 160), shortest(held, 80), out, rate=rate, batch=2)
     return -float(np.mean(log_sigmoid(gap_M)))
 
 
@@ -163,7 +163,7 @@ def shortest(loaded: Loaded, most: int) -> Loaded:
     return replace(loaded, groups=tuple(sorted(loaded.groups, key=length)[:most]))
 
 
-def adapted(model: Path, train: Loaded, test: Loaded, out: Path, *, rate: float, accumulate: int) -> Any:
+def adapted(model: Path, train: Loaded, test: Loaded, out: Path, *, rate: float, batch: int) -> Any:
     """Gaps of a scalar model that learnt one epoch of the training part."""
     from transformers import AutoConfig
 
@@ -176,8 +176,8 @@ def adapted(model: Path, train: Loaded, test: Loaded, out: Path, *, rate: float,
         layers = AutoConfig.from_pretrained(model).num_hidden_layers
         targets = tuple(f"layers.{n}.{name}" for n in range(layers // 2, layers) for name in LINEAR)
         options = TrainOptions(
-            batch=4,
-            accumulate=accumulate,
+            batch=min(batch, 4),
+            accumulate=max(batch // 4, 1),
             learning_rate=rate,
             warmup=5,
             save_every=10,

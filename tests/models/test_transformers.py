@@ -1,6 +1,7 @@
 """The transformers engine on a tiny random Llama that the test makes: batching must change nothing."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -198,8 +199,13 @@ async def test_what_it_cannot_do_is_said(folder: Path, tmp_path: Path) -> None:
         transformers_model(str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="'auto', 'float32', 'bfloat16'"):
         transformers_model(str(folder), dtype="int3")
-    empty = TransformersModel(tmp_path, name="empty")
-    with pytest.raises(ModelError, match="does not hold a causal language model"):
-        await empty.generate(REQUESTS[0])
-    await empty.close()
+    cut = tmp_path / "cut"
+    shutil.copytree(folder, cut)
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    for place in (tmp_path, cut):
+        broken = TransformersModel(place, name="broken")
+        with pytest.raises(ModelError, match="does not hold a causal language model"):
+            await broken.generate(REQUESTS[0])
+        await broken.close()
     await model.close()

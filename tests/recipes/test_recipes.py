@@ -339,6 +339,28 @@ def test_reward_recipe_reports_and_its_model_judges(model: Path, tmp_path: Path)
     assert reward_judge(str(tmp_path / "reward")).name == "reward:reward"
 
 
+def test_a_file_to_be_evaluated_on_is_read_before_training(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file"):
+        reward(job(model, tmp_path, pairs(8)), evaluate=str(tmp_path / "gone.jsonl"))
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "reward").exists()
+
+
+def test_online_recipes_tell_the_alarm(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import palate.recipes._rounds as rounds_
+    import palate.recipes._superhf as superhf_
+
+    found = {"reward": 1.0, "similarity": 0.3}
+    for module in (rounds_, superhf_):
+        monkeypatch.setattr(module, "measure_policy", lambda *_: dict(found))
+    work = job(model, tmp_path / "a", asked(4))
+    done = superhf(work, superbatches=1, samples=2, max_tokens=4)
+    assert [note[:5] for note in done.notes if "similarity 0.30" in note] == ["ALARM"]
+    work = job(model, tmp_path / "b", asked(4), steps=1)
+    done = online_dpo(work, rounds=1, samples=4, max_tokens=4)
+    assert [note[:5] for note in done.notes if "similarity 0.30" in note] == ["ALARM"]
+
+
 def test_a_reward_without_network(model: Path, tmp_path: Path) -> None:
     chosen = [TextGroup("p", (f"good {n}", f"bad {n}")) for n in range(20)]
     work = replace(job(model, tmp_path, Loaded(tuple(chosen))), held=Loaded(tuple(chosen[:5])))

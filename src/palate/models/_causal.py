@@ -283,6 +283,7 @@ def load_causal_lm(path: Path, dtype: str, device: str, threads: int) -> CausalL
     """
     torch = require("torch", "train", "the transformers engine")
     transformers = require("transformers", "train", "the transformers engine")
+    damaged = require("safetensors", "train", "the transformers engine").SafetensorError
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # several bars for one load would bury our own
     folder = convert_gguf(path) if path.suffix == ".gguf" else path
@@ -296,7 +297,7 @@ def load_causal_lm(path: Path, dtype: str, device: str, threads: int) -> CausalL
         model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, damaged) as error:
         raise ModelError(f"{folder} does not hold a causal language model: {error}") from error
     return CausalLM(model.to(device).eval(), tokenizer)
 

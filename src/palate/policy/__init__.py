@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Similarity,
         completion_similarity,
         meteor,
+        similarity_alarm,
     )
     from palate.policy._prior_kl import linear_prior_kl
 
@@ -50,6 +51,7 @@ __all__ = [
     "meteor",
     "reward_margin",
     "sequence_log_probs",
+    "similarity_alarm",
 ]
 
 _HOMES: Mapping[str, str] = MappingProxyType(
@@ -70,6 +72,7 @@ _HOMES: Mapping[str, str] = MappingProxyType(
         "meteor": "_meteor",
         "reward_margin": "_alarms",
         "sequence_log_probs": "_logprobs",
+        "similarity_alarm": "_meteor",
     }
 )
 

@@ -26,7 +26,14 @@ import numpy as np
 from palate.errors import ConfigError, InputError
 from palate.extras import require
 
-__all__ = ["SIMILARITY_ALARM", "Lexicon", "Similarity", "completion_similarity", "meteor"]
+__all__ = [
+    "SIMILARITY_ALARM",
+    "Lexicon",
+    "Similarity",
+    "completion_similarity",
+    "meteor",
+    "similarity_alarm",
+]
 
 SIMILARITY_ALARM: Final = 0.15
 """Above this, read the answers: healthy models lie below 0.10, collapsing ones pass 0.2 soon."""
@@ -47,6 +54,24 @@ class Similarity(NamedTuple):
     low: float
     high: float
     pairs: int
+
+
+def similarity_alarm(similarity: float) -> tuple[str, ...]:
+    """What to tell people about a similarity of answers to different prompts; nothing where it is healthy.
+
+    Example:
+        >>> similarity_alarm(0.05)
+        ()
+        >>> len(similarity_alarm(0.4))
+        1
+    """
+    if not similarity > SIMILARITY_ALARM:
+        return ()
+    return (
+        f"ALARM: answers to different prompts resemble each other (similarity {similarity:.2f}, above "
+        f"{SIMILARITY_ALARM}), as they do when a reward is exploited. Read them; then raise beta or "
+        "prior_kl, or lower learning_rate",
+    )
 
 
 class _NoSynonyms:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +65,7 @@ def reward(
     if kind not in ("scalar", "pairwise", "classifier", "ngrams"):
         raise ConfigError(f"kind must be 'scalar', 'pairwise', 'classifier' or 'ngrams', not {kind!r}")
     folder = job.out / "reward"
+    asked = None if evaluate is None else _asked(Path(evaluate))
     data = job.data if kind == "classifier" else pairs_of(job.data)
     notes: tuple[str, ...] = (data.describe(),)
     first = join().first
@@ -86,8 +87,8 @@ def reward(
         numbers["accuracy"] = found["accuracy"]["share"]
         notes += (f"accuracy on held-out pairs {Accuracy(**found['accuracy'])}",)
         _report(job.out / "held-out.json", found)
-    if evaluate is not None:
-        by_subset = _benchmark(model, Path(evaluate))
+    if asked is not None:
+        by_subset = _benchmark(model, *asked)
         _report(job.out / "evaluation.json", {name: value._asdict() for name, value in by_subset.items()})
         notes += tuple(f"{name}: {value}" for name, value in by_subset.items())
     return Outcome(None, numbers, notes=(*notes, f"use it with --judge reward-model, or --reward {folder}"))
@@ -184,10 +185,14 @@ def evaluate_reward(model: Rewards, held: Loaded) -> dict[str, Any]:
     return found
 
 
-def _benchmark(model: Learnt, file: Path) -> dict[str, Accuracy]:
+def _asked(file: Path) -> tuple[Loaded, Mapping[str, str]]:
+    """The pairs of a file and the subset of each, by its place; read before anything is trained."""
     rows = list(read_rows(file))
     loaded = pairs_of(read_groups(rows, source=str(file))).require(str(file))
-    subset = {place: str(row.get("subset", "all")) for place, row in rows}
+    return loaded, {place: str(row.get("subset", "all")) for place, row in rows}
+
+
+def _benchmark(model: Learnt, loaded: Loaded, subset: Mapping[str, str]) -> dict[str, Accuracy]:
     gap_M = pair_gaps(model, loaded)
     names: Sequence[str] = [subset[group.place] for group in loaded.groups]
     # What cannot be scored is wrong, not absent: a benchmark is the same for every model.

@@ -30,6 +30,7 @@ import torch
 
 from palate.errors import ConfigError
 from palate.extras import Foreign
+from palate.policy import similarity_alarm
 from palate.policy.data import Loaded, Prompt, Skips, TextGroup, encode_texts, read_groups, read_rows
 from palate.policy.objectives import RewardAware
 from palate.policy.rewards import Rewards
@@ -142,6 +143,7 @@ def run_rounds(job: Job, rounds: Rounds) -> Outcome:
                 [{"round": i, **row} for i, row in enumerate([*told, row], start=1)],
             )
         told.append(processes.everyone(row)[0])
+    notes += similarity_alarm(told[-1].get("similarity", 0.0))
     return Outcome(write_policy(policy, job.out / "model"), told[-1], tuple(told), tuple(notes))
 
 

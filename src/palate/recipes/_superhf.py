@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from palate.errors import ConfigError
+from palate.policy import similarity_alarm
 from palate.policy.data import Loaded, TextGroup, tokenise
 from palate.policy.objectives import nll
 from palate.policy.rewards import Rewards
@@ -121,7 +122,7 @@ def superhf(
     whole = Policy(merged(stream.network.model), policy.tokenizer)
     once = RolloutOptions(max_tokens=max_tokens, seed=job.options.seed)
     found = measure_policy(job, whole, origin, judge, job.out, once)
-    notes = tuple(stream.notes)
+    notes = (*stream.notes, *similarity_alarm(found.get("similarity", 0.0)))
     return Outcome(save_policy(whole, job.out / "model"), found, tuple(told), notes)
 
 

@@ -169,12 +169,59 @@ def test_an_adapter_for_another_model_is_refused(tmp_path: Path) -> None:
         assert torch.allclose(found.model(ids).logits, trained.model(ids).logits, atol=1e-5)
     with pytest.raises(InputError, match="trained on another model"):
         load_policy(trained.folder, base=tmp_path / "base1", device="cpu")
-    with pytest.raises(InputError, match="give the folder of the model below"):
+    with pytest.raises(InputError, match=r"give that model.s folder as base"):
         load_policy(trained.folder)
     weights = trained.folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(InputError, match=r"is damaged: adapter_model\.safetensors has"):
         load_policy(trained.folder, base=tmp_path / "base0", device="cpu")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_models_of_others_that_were_cut_in_half_are_refused(tmp_path: Path) -> None:
+    from palate.policy.rewards import load_reward
+
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert load_policy(tmp_path, device="cpu").model.config.vocab_size == 97
+    cut(tmp_path / "model.safetensors")
+    for load in (load_policy, load_reward):
+        with pytest.raises(InputError, match="is damaged"):
+            load(tmp_path)
+
+
+def test_weights_that_are_not_there_are_not_drawn_at_random(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks 1 weights of its model, first 'model\.layers\.0\.mlp\.up"):
+        load_policy(tmp_path)
+
+
+def test_an_adapter_as_a_pickle_is_refused_whatever_lies_beside_it(tmp_path: Path) -> None:
+    for part in ("base", "run"):
+        tiny_model().save_pretrained(tmp_path / part)
+        tiny_tokenizer().save_pretrained(tmp_path / part)
+    options = TrainOptions(steps=1, lora=Lora(r=2), watch=Watch(0))
+    folder = train(tiny_model(), tiny_tokenizer(), [PAIR], dpo(0.1), options, folder=tmp_path / "run").folder
+    (folder / "complete.json").unlink()
+    weights = folder / "adapter_model.safetensors"
+    weights.rename(folder / "other.safetensors")
+    (folder / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    with pytest.raises(InputError, match=r"adapter without adapter_model\.safetensors; pickles are refused"):
+        load_policy(folder, base=tmp_path / "base", device="cpu")
+    (folder / "other.safetensors").rename(weights)
+    cut(weights)
+    with pytest.raises(InputError, match="is damaged"):
+        load_policy(folder, base=tmp_path / "base", device="cpu")
 
 
 def test_models_as_pickles_are_refused(tmp_path: Path) -> None:

@@ -176,6 +176,19 @@ def test_collapsed_answers_raise_the_alarm() -> None:
     assert after["distinct_2"] < 0.01 < before["distinct_2"]
 
 
+def test_the_alarm_is_told_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from palate.policy.trainer import _train
+
+    for similarity, told in ((0.4, ["similarity 0.40, above 0.15"]), (0.05, [])):
+        monkeypatch.setattr(_train, "watch_answers", lambda *_, found=similarity: {"similarity": found})
+        trained = run(tmp_path / str(similarity), tokenizer=tiny_tokenizer())
+        alarms = [note for note in trained.notes if note.startswith("ALARM")]
+        assert len(alarms) == len(told)
+        assert all(text in alarm for text, alarm in zip(told, alarms, strict=True))
+        again = run(tmp_path / str(similarity), tokenizer=tiny_tokenizer())  # from what it wrote down
+        assert [note for note in again.notes if note.startswith("ALARM")] == alarms
+
+
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     import warnings

@@ -30,7 +30,17 @@ from palate.extras import Foreign, require
 from palate.policy._torch import torch
 from palate.policy.data import Prompt, TemplateKind, TextGroup, encode_texts, plain_prompt
 from palate.policy.rewards._ngrams import NgramReward, load_ngrams
-from palate.policy.trainer import Group, Network, Speed, damage, make_batch, own_device, refuse_pickles
+from palate.policy.trainer import (
+    Group,
+    Network,
+    Speed,
+    damage,
+    make_batch,
+    own_device,
+    refuse_missing,
+    refuse_pickles,
+    unreadable,
+)
 from palate.types import Array, Message
 
 __all__ = [
@@ -279,13 +289,16 @@ def load_reward(folder: str | Path, *, device: str = "auto") -> "ScalarModel | P
             use_safetensors=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except unreadable() as error:
+        raise InputError(f"{place} is damaged: {error}; copy it again, or train again") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{place} does not hold a reward model: {error}") from error
     if not pairwise and (model.config.num_labels != 1 or any("score" in key for key in told["missing_keys"])):
         raise ModelError(
             f"{place} is not a reward model: it needs a trained head of one output, and has "
             f"{model.config.num_labels} outputs and lacks {sorted(told['missing_keys'])[:3]}"
         )
+    refuse_missing(told, place)
     made = PairwiseReward if pairwise else ScalarModel
     return made(model.to(where), tokenizer, written, f"reward:{place.name}")
 

@@ -13,7 +13,15 @@ model is a scorer of its own under ``RewardAware("bradley_terry", ImplicitReward
 Importing this loads torch; transformers and PEFT are loaded on use.
 """
 
-from palate.policy.trainer._checkpoint import MARKER, damage, newest_checkpoint, refuse_pickles, write_folder
+from palate.policy.trainer._checkpoint import (
+    MARKER,
+    damage,
+    newest_checkpoint,
+    refuse_missing,
+    refuse_pickles,
+    unreadable,
+    write_folder,
+)
 from palate.policy.trainer._groups import Group, Kept, beside_others, encode_group, keep_usable
 from palate.policy.trainer._layout import Batch, Layout, make_batch
 from palate.policy.trainer._load import load_policy
@@ -61,7 +69,9 @@ __all__ = [
     "make_batch",
     "newest_checkpoint",
     "own_device",
+    "refuse_missing",
     "refuse_pickles",
     "train",
+    "unreadable",
     "write_folder",
 ]

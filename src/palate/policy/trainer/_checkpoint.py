@@ -23,7 +23,9 @@ __all__ = [
     "newest_checkpoint",
     "read_json",
     "read_tensors",
+    "refuse_missing",
     "refuse_pickles",
+    "unreadable",
     "write_folder",
     "write_tensors",
 ]
@@ -122,6 +124,29 @@ def refuse_pickles(path: Path) -> None:
         )
 
 
+def refuse_missing(told: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a model some of whose weights are not in its files; transformers would draw them at random.
+
+    Args:
+        told: What transformers tells of a load.
+        folder: Of the model.
+
+    Raises:
+        InputError: Weights are missing.
+    """
+    missing = sorted(told["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{folder} lacks {len(missing)} weights of its model, first {missing[0]!r}; copy it again, or "
+            "give a folder with all of them"
+        )
+
+
+def unreadable() -> type[Exception]:
+    """What the reader of safetensors raises on a file that is cut off, or something else."""
+    return require("safetensors", "train", "training").SafetensorError
+
+
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors; each is copied, so that shared ones do not matter."""
     save = require("safetensors.torch", "train", "training").save_file
@@ -134,12 +159,11 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     Raises:
         InputError: The file is cut off, or something else.
     """
-    safetensors = require("safetensors", "train", "training")
     load = require("safetensors.torch", "train", "training").load_file
     refuse_pickles(file)
     try:
         return load(str(file))
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, unreadable()) as error:
         raise InputError(f"{file} cannot be read as safetensors: {error}") from error
 
 

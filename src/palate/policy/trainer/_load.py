@@ -2,16 +2,24 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from palate.errors import InputError, ModelError
 from palate.extras import Foreign, require
 from palate.policy._torch import torch
-from palate.policy.trainer._checkpoint import damage, read_json, refuse_pickles
+from palate.policy.trainer._checkpoint import (
+    damage,
+    read_json,
+    refuse_missing,
+    refuse_pickles,
+    unreadable,
+)
 from palate.policy.trainer._network import fingerprint
 from palate.policy.trainer._processes import own_device
 
 __all__ = ["Policy", "load_policy"]
+
+ADAPTER: Final = "adapter_model.safetensors"
 
 
 class Policy(NamedTuple):
@@ -44,18 +52,28 @@ def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto")
         raise InputError(f"{folder} is damaged: {wrong}; copy it again, or train again")
     adapter = (folder / "adapter_config.json").is_file()
     if adapter and base is None:
-        raise InputError(f"{folder} is an adapter; give the folder of the model below it as base")
+        raise InputError(
+            f"{folder} is an adapter, without the model below it; give that model's folder as base, or a "
+            "folder into which the adapter has been merged"
+        )
     below = base if adapter and base is not None else folder
     if below is not folder:
         refuse_pickles(below)
     place = own_device() if device == "auto" else torch.device(device)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(below)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            below, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        model, told = transformers.AutoModelForCausalLM.from_pretrained(
+            below,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except unreadable() as error:
+        raise InputError(f"{below} is damaged: {error}; copy it again, or train again") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{below} does not hold a causal language model: {error}") from error
+    refuse_missing(told, below)
     if adapter:
         model = _with_adapter(model, folder, below)
     return Policy(model.to(place).eval(), tokenizer)
@@ -63,6 +81,10 @@ def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto")
 
 def _with_adapter(model: Foreign, folder: Path, base: Path) -> Foreign:
     peft = require("peft", "train", "loading an adapter")
+    if not (folder / ADAPTER).is_file():  # PEFT would take a pickle then
+        raise InputError(
+            f"{folder} is an adapter without {ADAPTER}; pickles are refused: save it again as safetensors"
+        )
     told = read_json(folder / "palate.json") if (folder / "palate.json").is_file() else {}
     if told.get("base", "") not in ("", fingerprint(model)):
         raise InputError(
@@ -73,5 +95,7 @@ def _with_adapter(model: Foreign, folder: Path, base: Path) -> Foreign:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by an old name
             return peft.PeftModel.from_pretrained(model, folder, is_trainable=True)
+    except unreadable() as error:
+        raise InputError(f"{folder} is damaged: {error}; copy it again, or train again") from error
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"the adapter in {folder} does not fit the model in {base}: {error}") from error

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 
 from palate.errors import ConfigError
 from palate.extras import Foreign, require
+from palate.policy._meteor import similarity_alarm
 from palate.policy._torch import torch
 from palate.policy.objectives import RewardAware
 from palate.policy.trainer._checkpoint import damage, newest_checkpoint, write_folder, write_tensors
@@ -197,6 +198,7 @@ class _Loop:
             self._write_model()
         run.processes.wait()
         run.network.model.eval()
+        notes += similarity_alarm(self._evaluation.get("similarity", 0.0))
         return Trained(
             run.network.model,
             run.task.module,

@@ -117,6 +117,30 @@ def test_mistakes_are_told_before_anything_is_loaded(
     assert text in done.output.replace("\n", " ")
 
 
+def test_data_of_one_prompt_say_what_to_do(call: Call, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.jsonl"
+    rows = [{"prompt": "say", "chosen": f"a{n}", "rejected": "b"} for n in range(4)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = (
+        "train",
+        "dpo",
+        "--data",
+        file,
+        "--model",
+        model,
+        "--out",
+        tmp_path / "run",
+        *QUICK,
+        "--no-page",
+    )
+    done = call(*command, "--set", "held_out=0.999")
+    assert done.exit_code == 2
+    assert "--set held_out=0" in done.output.replace("\n", " ")
+    assert not (tmp_path / "run").exists()
+    done = call(*command, "--set", "held_out=0")
+    assert done.exit_code == 0, done.output
+
+
 def test_a_wrong_option_of_the_recipe_names_the_nearest(
     call: Call, model: Path, pairs: Path, tmp_path: Path
 ) -> None:

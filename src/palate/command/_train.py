@@ -152,6 +152,11 @@ def _job(loaded: "Loaded", given: "_Data", model: Path, folder: Path, options: "
     template: Any = given.template
     engine: Any = given.engine
     train_, held = split_by_prompt(loaded.groups, given.held_out, options.seed)
+    if held and not train_:
+        raise ConfigError(
+            f"all {len(held)} groups would be held out, as a prompt is on one side only and there are few; "
+            "give --set held_out=0, or data with more prompts"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
         model,

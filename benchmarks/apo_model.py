@@ -1,6 +1,6 @@
 """Accelerated preference optimisation against iterative DPO on the embedded model: rounds to equal reward.
 
-    python benchmarks/apo_model.py --out runs/apo [--seeds 3] [--rounds 4] [--write]
+    python benchmarks/apo_model.py --out runs/apo [--seeds 0-2] [--rules plain apo fair] [--write]
 
 SmolLM2-135M-Instruct answers short questions; the reward is the reading level (one unit is one US school
 year easier). A round draws 4 answers of at most 24 tokens to each of 8 new questions, takes the easiest
@@ -13,8 +13,8 @@ The level to be reached is, seed by seed, the reward of plain iterative DPO afte
 is the number of rounds until a rule's reward first reaches it, between rounds by a straight line. Means with
 95 % intervals (t) over seeds.
 
-Estimated, not measured: 36 rounds of 40 seconds, 24 minutes of one quiet core and 4 GB of memory. What is
-done is not done again: the same command goes on where it was stopped.
+What is done is not done again: the same command goes on where it was stopped, and with --write seeds are
+added to those in results/apo_model.json.
 """
 
 import argparse
@@ -23,10 +23,12 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from palate.choice import share_interval
 from palate.policy.data import Loaded, TextGroup
 from palate.policy.rollouts import RolloutOptions
 from palate.policy.trainer import Lora, TrainOptions, Watch
@@ -34,6 +36,8 @@ from palate.recipes import Job, apo, measure_policy, open_policy, reward_named
 from palate.types import Message
 
 RESULT = Path(__file__).parent / "results" / "apo_model.md"
+ROWS = RESULT.with_suffix(".json")
+EARLIER = "## Earlier"  # from here the page is written by hand, and stays
 EACH, SAMPLES, TOKENS = 8, 4, 24
 WORDS = (
     "rain snow wind thunder a rainbow the moon the sun a comet an atom a cell gravity friction heat "
@@ -130,80 +134,126 @@ def interval(values: list[float]) -> str:
     return f"{mean:.2f} ± {half:.2f}"
 
 
-def table(given: argparse.Namespace, model: Path) -> str:
-    rules = {
-        f"iterative DPO, beta {given.beta:g}": (0.0, given.beta),
-        f"APO, alpha {given.alpha:g}, beta {given.beta:g}": (given.alpha, given.beta),
-        f"iterative DPO, beta {given.beta * (1 - given.alpha):g}": (0.0, given.beta * (1 - given.alpha)),
+def rules_of(given: argparse.Namespace) -> dict[str, tuple[str, float, float]]:
+    """Name, momentum and beta of each rule, by its key."""
+    fair = given.beta * (1 - given.alpha)
+    return {
+        "plain": (f"iterative DPO, beta {given.beta:g}", 0.0, given.beta),
+        "apo": (f"APO, alpha {given.alpha:g}, beta {given.beta:g}", given.alpha, given.beta),
+        "fair": (f"iterative DPO, beta {fair:g}", 0.0, fair),
     }
-    plain = next(iter(rules))
-    curves: dict[str, list[list[dict[str, float]]]] = {name: [] for name in rules}
-    starts: list[float] = []
-    for seed in range(given.seeds):
-        job = job_of(given, model, seed)
-        starts.append(before(replace(job, out=given.out / f"before-{seed}"))["reward"])
-        for number, (name, (momentum, beta)) in enumerate(rules.items()):
-            out = given.out / f"rule-{number}-{seed}"
-            out.mkdir(parents=True, exist_ok=True)
-            if number:
-                share_first_round(given.out / f"rule-0-{seed}", out, trained=beta == given.beta)
-            curves[name].append(one(replace(job, out=out), momentum, beta, given.rounds))
-            print(name, seed, [round(row["reward"], 2) for row in curves[name][-1]], flush=True)
-    level_S = [run[-1]["reward"] for run in curves[plain]]
+
+
+def seed_rows(given: argparse.Namespace, model: Path, seed: int) -> dict[str, Any]:
+    """What the rules measure with one seed; kept in a file that the runs' folders need not outlive."""
+    job = job_of(given, model, seed)
+    found: dict[str, Any] = {"before": before(replace(job, out=given.out / f"before-{seed}"))["reward"]}
+    for number, (key, (name, momentum, beta)) in enumerate(rules_of(given).items()):
+        if key not in given.rules:
+            continue
+        out = given.out / f"rule-{number}-{seed}"
+        out.mkdir(parents=True, exist_ok=True)
+        if number:
+            share_first_round(given.out / f"rule-0-{seed}", out, trained=beta == given.beta)
+        curve = one(replace(job, out=out), momentum, beta, given.rounds)
+        found[key] = [{what: row[what] for what in ("reward", "kl", "similarity")} for row in curve]
+        print(name, seed, [round(row["reward"], 2) for row in curve], flush=True)
+    return found
+
+
+def table(given: argparse.Namespace, model: Path, rows: dict[str, dict[str, Any]]) -> str:
+    seeds = sorted(rows, key=int)
+    starts = [rows[seed]["before"] for seed in seeds]
     lines = [
         "# Accelerated preference optimisation on a small model",
         "",
-        f"`python benchmarks/apo_model.py --seeds {given.seeds} --rounds {given.rounds}`: {model.name}, "
-        f"{EACH} questions a round, {SAMPLES} answers of at most {TOKENS} tokens to each, {given.updates} "
-        f"updates of 4 pairs, learning rate {given.rate:g}, an adapter of rank 8; reward: negative "
-        f"Flesch–Kincaid grade of answers to {given.held} held-out questions, {interval(starts)} before; "
-        f"mean ± 95 % (t) over {given.seeds} seeds. The level is the reward of the first rule after its last "
-        "round, of the same seed.",
+        f"`python benchmarks/apo_model.py --seeds {shown_numbers(seeds)}`, {given.rounds} rounds: "
+        f"{model.name}, {EACH} questions a round, {SAMPLES} answers of at most {TOKENS} tokens to each, "
+        f"{given.updates} updates of 4 pairs, learning rate {given.rate:g}, an adapter of rank 8; reward: "
+        f"negative Flesch–Kincaid grade of answers to {given.held} held-out questions, {interval(starts)} "
+        "before; mean ± 95 % (t) over seeds. The level is the reward of the first rule after its last round, "
+        "of the same seed; fewer: in how many seeds a rule needs fewer rounds to it [95 %].",
         "",
-        "| rule | " + " | ".join(f"reward after {t + 1}" for t in range(given.rounds)) + " | KL, nats | "
-        "similarity | rounds to the level | more than plain at the end |",
-        "|" + "---|" * (given.rounds + 5),
+        "| rule | seeds | "
+        + " | ".join(f"reward after {t + 1}" for t in range(given.rounds))
+        + " | KL, nats | similarity | rounds to the level | fewer | more than plain at the end |",
+        "|" + "---|" * (given.rounds + 7),
     ]
-    for name, runs in curves.items():
-        rewards = [interval([run[t]["reward"] for run in runs]) for t in range(given.rounds)]
-        needed = [
-            rounds_needed(start, [row["reward"] for row in run], level)
-            for start, run, level in zip(starts, runs, level_S, strict=True)
-        ]
-        shown = ", ".join(f"{n:.1f}" if math.isfinite(n) else f"> {given.rounds}" for n in needed)
-        shown += f" ({interval(needed)})" if all(map(math.isfinite, needed)) else ""
-        gain = [run[-1]["reward"] - base[-1]["reward"] for run, base in zip(runs, curves[plain], strict=True)]
-        ends = [interval([run[-1][what] for run in runs]) for what in ("kl", "similarity")]
-        lines.append(
-            f"| {name} | {' | '.join(rewards)} | {' | '.join(ends)} | {shown} | "
-            f"{'' if name == plain else interval(gain)} |"
-        )
+    for key, (name, *_) in rules_of(given).items():
+        made = [rows[seed] for seed in seeds if key in rows[seed]]
+        if not made:
+            continue
+        rewards = [interval([row[key][t]["reward"] for row in made]) for t in range(given.rounds)]
+        ends = [interval([row[key][-1][what] for row in made]) for what in ("kl", "similarity")]
+        shown = compared(made, key, given.rounds) if key != "plain" else " | | "
+        lines.append(f"| {name} | {len(made)} | {' | '.join(rewards)} | {' | '.join(ends)} | {shown} |")
     lines += ["", "Rounds to the level are given seed by seed, and their mean where all reach it."]
     return "\n".join(lines) + "\n"
+
+
+def compared(made: list[dict[str, Any]], key: str, rounds: int) -> str:
+    """Three cells: rounds to plain's last level, in how many seeds fewer, and the gain at the end."""
+    needed = [
+        rounds_needed(row["before"], [at["reward"] for at in row[key]], row["plain"][-1]["reward"])
+        for row in made
+    ]
+    level = [
+        rounds_needed(row["before"], [at["reward"] for at in row["plain"]], row["plain"][-1]["reward"])
+        for row in made
+    ]
+    shown = ", ".join(f"{n:.1f}" if math.isfinite(n) else f"> {rounds}" for n in needed)
+    shown += f" ({interval(needed)})" if all(map(math.isfinite, needed)) else ""
+    fewer = sum(mine < its for mine, its in zip(needed, level, strict=True))
+    low, high = share_interval(fewer, len(made))
+    gain = interval([row[key][-1]["reward"] - row["plain"][-1]["reward"] for row in made])
+    return f"{shown} | {fewer} of {len(made)} [{low:.2f}, {high:.2f}] | {gain}"
+
+
+def numbers(text: str) -> list[int]:
+    """`0-3,7` as its numbers."""
+    found: list[int] = []
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        found += range(int(low), int(high or low) + 1)
+    return found
+
+
+def shown_numbers(seeds: list[str]) -> str:
+    low, high = int(seeds[0]), int(seeds[-1])
+    return f"{low}-{high}" if len(seeds) == high - low + 1 else ",".join(seeds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, help="folder of another model")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=numbers, default=[0, 1, 2], help="such as 0-2,5")
+    parser.add_argument(
+        "--rules", nargs="+", choices=("plain", "apo", "fair"), default=["plain", "apo", "fair"]
+    )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--updates", type=int, default=4)
     parser.add_argument("--held", type=int, default=40)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--beta", type=float, default=0.1)
     parser.add_argument("--alpha", type=float, default=0.5)
-    parser.add_argument("--write", action="store_true", help=f"put the table into {RESULT.name}")
+    parser.add_argument("--write", action="store_true", help=f"add the seeds to {RESULT.name}")
     given = parser.parse_args()
     model = given.model
     if model is None:
         from palate.models import convert_gguf, fetch_weights
 
         model = convert_gguf(fetch_weights())
-    text = table(given, model)
-    print(text)
-    if given.write:
-        RESULT.write_text(text, encoding="utf-8")
+    rows: dict[str, dict[str, Any]] = {}
+    if given.write and ROWS.is_file():
+        rows = json.loads(ROWS.read_text(encoding="utf-8"))
+    for seed in given.seeds:
+        rows[str(seed)] = seed_rows(given, model, seed)
+        if given.write:
+            ROWS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            kept = RESULT.read_text(encoding="utf-8").partition(EARLIER)[1:] if RESULT.is_file() else ()
+            RESULT.write_text("".join([table(given, model, rows), "\n", *kept]), encoding="utf-8")
+    print(table(given, model, rows))
 
 
 if __name__ == "__main__":

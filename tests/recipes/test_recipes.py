@@ -346,6 +346,22 @@ def test_a_file_to_be_evaluated_on_is_read_before_training(model: Path, tmp_path
     assert not (tmp_path / "reward").exists()
 
 
+def test_prompts_that_cannot_be_answered_are_left_out_and_told(model: Path, tmp_path: Path) -> None:
+    long, odd = (TextGroup((Message("user", text),)) for text in ("x" * 600, "<|end|> x"))
+    data = Loaded((*asked(4).groups, long, odd))
+    work = replace(job(model, tmp_path / "a", data, steps=1), held=Loaded((long,)))
+    for done in (
+        superhf(replace(work, out=tmp_path / "b"), superbatches=2, samples=2, max_tokens=4),
+        online_dpo(work, rounds=1, samples=4, max_tokens=4),
+    ):
+        assert "3 prompts left out: no room for 4 tokens of an answer in the model's 512" in done.notes[0]
+        assert done.numbers["reward"] >= 0  # measured on the prompts that are left
+    nothing = job(model, tmp_path / "c", Loaded((long,)))
+    with pytest.raises(InputError, match="no prompt can be answered"):
+        online_dpo(nothing, rounds=1, samples=4, max_tokens=4)
+    assert not (tmp_path / "c" / "round-01").exists()
+
+
 def test_online_recipes_tell_the_alarm(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import palate.recipes._rounds as rounds_
     import palate.recipes._superhf as superhf_

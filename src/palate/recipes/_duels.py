@@ -7,7 +7,7 @@ from palate.errors import InputError
 from palate.policy.data import Prompt
 from palate.policy.rollouts import RolloutOptions
 from palate.recipes._answers import answers_of
-from palate.recipes._job import Job, Policy, open_policy, prompts_of, write_lines
+from palate.recipes._job import Job, Policy, answerable, open_policy, prompts_of, write_lines
 
 __all__ = ["write_duels"]
 
@@ -50,10 +50,11 @@ def write_duels(
         The study file.
 
     Raises:
-        InputError: The models never differ.
+        InputError: The models never differ, or no prompt leaves room for an answer.
     """
     folder = job.out / "before-after"
     folder.mkdir(parents=True, exist_ok=True)
+    job, _ = answerable(job, before, max_tokens)
     prompts = (prompts_of(job.held) or prompts_of(job.data))[:most]
     options = RolloutOptions(samples=1, temperature=0.7, max_tokens=max_tokens, seed=job.options.seed)
     kept = folder / "drawn.jsonl"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "Job",
     "Outcome",
     "Policy",
+    "answerable",
     "encoder",
     "open_policy",
     "pairs_of",
@@ -203,6 +205,40 @@ def encoder(
         return list(encode_texts(TextGroup(prompt, (".",)), tokenizer, template=template).prompt)
 
     return encode
+
+
+def answerable(job: Job, policy: Policy, most_tokens: int) -> tuple[Job, list[str]]:
+    """A job without the prompts that the policy cannot answer, and a line on those.
+
+    Left out are prompts that leave no room for an answer in the model's context, and those that spell one of
+    the tokeniser's special tokens.
+
+    Args:
+        job: Whose data and held-out data are looked at.
+        policy: Who is to answer.
+        most_tokens: Of an answer.
+
+    Raises:
+        InputError: Nothing is left of the data.
+    """
+    context = getattr(policy.model.config, "max_position_embeddings", None) or math.inf
+
+    def kept(loaded: Loaded) -> Loaded:
+        asked = Loaded(tuple(TextGroup(prompt, (".",)) for prompt in prompts_of(loaded)))
+        tokens, texts = tokenise(asked, policy.tokenizer, template=job.template)
+        fit = {
+            prompt_key(text.prompt)
+            for text, group in zip(texts.groups, tokens, strict=True)
+            if len(group.prompt) + most_tokens <= context
+        }
+        return replace(loaded, groups=tuple(g for g in loaded.groups if prompt_key(g.prompt) in fit))
+
+    data, held = kept(job.data), kept(job.held)
+    gone = len(job.data.groups) + len(job.held.groups) - len(data.groups) - len(held.groups)
+    why = f"no room for {most_tokens} tokens of an answer in the model's {context}, or a special token"
+    if job.data.groups and not data.groups:
+        raise InputError(f"no prompt can be answered ({why}); give shorter prompts or a smaller max_tokens")
+    return replace(job, data=data, held=held), [f"{gone} prompts left out: {why}"] if gone else []
 
 
 def tokens_of(loaded: Loaded, job: Job, tokenizer: Foreign) -> tuple[list[Group], Loaded]:

@@ -51,6 +51,7 @@ from palate.recipes._job import (
     Job,
     Outcome,
     Policy,
+    answerable,
     merged,
     open_policy,
     prompts_of,
@@ -104,6 +105,7 @@ def run_rounds(job: Job, rounds: Rounds) -> Outcome:
     judge = job.rewards()
     processes = join()
     policy = open_policy(job.model)
+    job, notes = answerable(job, policy, rounds.rollout.max_tokens)
     prompts = prompts_of(job.data)
     parts = [prompts[t :: rounds.count] if rounds.disjoint else prompts for t in range(rounds.count)]
     if not all(parts):
@@ -115,7 +117,6 @@ def run_rounds(job: Job, rounds: Rounds) -> Outcome:
     history: list[Loaded] = []
     told: list[Mapping[str, float]] = []
     origin = copy.deepcopy(policy.model).requires_grad_(False).eval()
-    notes: list[str] = []
     for t in range(rounds.count):
         folder = job.out / f"round-{t + 1:02d}"
         folder.mkdir(parents=True, exist_ok=True)

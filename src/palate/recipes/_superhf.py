@@ -42,6 +42,7 @@ from palate.recipes._job import (
     Job,
     Outcome,
     Policy,
+    answerable,
     merged,
     open_policy,
     prompts_of,
@@ -91,6 +92,8 @@ def superhf(
             f"prompt; not {superbatches!r}, {accumulate_prompts!r}, {samples!r} and {len(prompts)} prompts"
         )
     policy = open_policy(job.model)
+    job, left_out = answerable(job, policy, max_tokens)
+    prompts = prompts_of(job.data)
     origin = copy.deepcopy(policy.model).requires_grad_(False).eval()
     each = math.ceil(accumulate_prompts / job.options.batch)
     stream = Stream(
@@ -122,7 +125,7 @@ def superhf(
     whole = Policy(merged(stream.network.model), policy.tokenizer)
     once = RolloutOptions(max_tokens=max_tokens, seed=job.options.seed)
     found = measure_policy(job, whole, origin, judge, job.out, once)
-    notes = (*stream.notes, *similarity_alarm(found.get("similarity", 0.0)))
+    notes = (*left_out, *stream.notes, *similarity_alarm(found.get("similarity", 0.0)))
     return Outcome(save_policy(whole, job.out / "model"), found, tuple(told), notes)
 
 

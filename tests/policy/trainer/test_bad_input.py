@@ -57,6 +57,18 @@ def test_rows_that_cannot_teach_are_left_out_and_counted(tmp_path: Path) -> None
     assert trained.skipped == kept.skipped
 
 
+def test_what_is_left_out_is_told_and_held_out_groups_may_all_be(tmp_path: Path) -> None:
+    rows = [PAIR, Group((3,), ((5, 2), (5, 2)), key="equal")]
+    held = [Group((3,) * 64, ((5, 2), (6, 2)), key="long prompt")]
+    options = TrainOptions(steps=1, lora=Lora(r=2), watch=Watch(prompts=0))
+    trained = train(tiny_model(), None, rows, dpo(0.1), options, folder=tmp_path, evaluate=held)
+    assert trained.notes == (
+        "left out of the data: 1 equal completions",
+        "left out of what is held out: 1 prompt longer than the context",
+    )
+    assert trained.evaluation == {}
+
+
 def test_with_rewards_no_completion_of_a_group_is_special() -> None:
     group = Group((3,), ((), (6, 2), (7, 2)), {"reward": (0.0, 1.0, 2.0)}, reference=(-1.0, -2.0, -3.0))
     [kept] = keep_usable([group], 64).groups

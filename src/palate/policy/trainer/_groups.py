@@ -144,7 +144,7 @@ def encode_group(
     )
 
 
-def keep_usable(groups: Sequence[Group], context: int) -> Kept:
+def keep_usable(groups: Sequence[Group], context: int, *, least: int = 1) -> Kept:
     """Leave out what cannot teach, and count it.
 
     Empty completions and those that do not fit are taken out of their group. A group of two or more that is
@@ -153,9 +153,10 @@ def keep_usable(groups: Sequence[Group], context: int) -> Kept:
     Args:
         groups: The data.
         context: Most tokens of prompt and completion.
+        least: Groups that must be left.
 
     Raises:
-        InputError: Nothing is left, or only some groups have a column or a reference.
+        InputError: Fewer are left, or only some groups have a column or a reference.
 
     Example:
         >>> groups = [Group((3,), ((5,), (6,))), Group((3,), ((5,), (5,)))]
@@ -165,7 +166,7 @@ def keep_usable(groups: Sequence[Group], context: int) -> Kept:
     """
     skipped: Counter[str] = Counter()
     kept = [group for group in (_usable(group, context, skipped) for group in groups) if group is not None]
-    if not kept:
+    if len(kept) < least:
         why = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "there were none"
         raise InputError(f"none of {len(groups)} groups can be trained on: {why}")
     for what, shapes in (

@@ -120,7 +120,7 @@ def train(
     network = Network(model, options.dtype, options.speed)
     longest = network.longest(options.max_length)
     kept = keep_usable(groups, longest)
-    held = keep_usable(evaluate, longest) if evaluate else Kept((), {})
+    held = keep_usable(evaluate, longest, least=0) if evaluate else Kept((), {})
     of = asdict(options) | {
         "objective": _named(objective),
         "scorer": scorer.name,
@@ -151,7 +151,8 @@ def train(
         network.checkpoint_activations()
     task = Task(objective, scorer, module, found.always)
     run = Run(network, task, options, kept.groups, options.updates(len(kept.groups)), processes)
-    return _Loop(run, folder, tokenizer, kept, held.groups, found.watching, tell).go()
+    notes = (*_left_out("the data", kept), *_left_out("what is held out", held))
+    return _Loop(run, folder, tokenizer, kept, held.groups, found.watching, tell).go(notes)
 
 
 class _Loop:
@@ -172,10 +173,11 @@ class _Loop:
         self._numbers: dict[str, float] = {}
         self._evaluation: dict[str, float] = {}
 
-    def go(self) -> Trained:
-        """Train, and write the model."""
+    def go(self, told: Sequence[str]) -> Trained:
+        """Train, and write the model; to the notes that are there, its own are added."""
         run, options = self._run, self._run.options
-        checkpoint, notes = newest_checkpoint(self._folder)
+        checkpoint, found = newest_checkpoint(self._folder)
+        notes = [*told, *found]
         if run.network.imitates:
             notes.append("this processor only imitates bfloat16, many times slower than dtype='fp32'")
         if checkpoint is not None:
@@ -279,6 +281,12 @@ class _Loop:
             (work / "palate.json").write_text(json.dumps(told), encoding="utf-8")
 
         write_folder(target, fill)
+
+
+def _left_out(what: str, kept: Kept) -> list[str]:
+    """What a person should know of the groups that cannot teach."""
+    why = ", ".join(f"{count} {reason}" for reason, count in kept.skipped.items())
+    return [f"left out of {what}: {why}"] if why else []
 
 
 def _joined(options: TrainOptions) -> Processes:

@@ -82,6 +82,33 @@ def test_votes_of_a_study_train_a_model(call: Call, model: Path, study: Path, tm
     assert "--judge reward-model" in sure.output
 
 
+def test_a_reward_that_was_trained_judges_duels_by_option_and_by_table(
+    call: Call, study: Path, pairs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "taste"
+    done = call("train", "reward", "--data", pairs, "--out", out, "--set", "kind=ngrams")
+    assert done.exit_code == 0, done.output
+    assert f"--judge reward-model --judge-option path={out / 'reward'}" in done.output.replace("\n", "")
+    command = ("run", study, "--judge", "reward-model", "--judge-option", f"path={out / 'reward'}")
+    voted = call(*command, "--votes", "3")
+    assert voted.exit_code == 0, voted.output
+    table = f'\n[judges.taste]\nkind = "reward-model"\npath = "{out / "reward"}"\nmargin = 0.2\n'
+    other = tmp_path / "other.toml"
+    other.write_text(study.read_text(encoding="utf-8") + table, encoding="utf-8")
+    voted = call("run", other, "--judge", "taste", "--votes", "3")
+    assert voted.exit_code == 0, voted.output
+    for file in (study, other):
+        with open_store(file.with_suffix(".db"), create=False) as store:
+            state = StudyState()
+            state.follow(store)
+        assert len(state.votes) == 3
+    cut = out / "reward" / "ngrams.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-9])
+    broken = call(*command, "--votes", "5")
+    assert broken.exit_code == 2
+    assert "does not hold a reward" in broken.output.replace("\n", " ")
+
+
 def test_an_online_recipe_needs_a_reward(call: Call, model: Path, pairs: Path, tmp_path: Path) -> None:
     command = ("train", "superhf", "--data", pairs, "--model", model, "--out", tmp_path / "run", *QUICK)
     without = call(*command)

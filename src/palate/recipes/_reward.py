@@ -91,7 +91,8 @@ def reward(
         by_subset = _benchmark(model, *asked)
         _report(job.out / "evaluation.json", {name: value._asdict() for name, value in by_subset.items()})
         notes += tuple(f"{name}: {value}" for name, value in by_subset.items())
-    return Outcome(None, numbers, notes=(*notes, f"use it with --judge reward-model, or --reward {folder}"))
+    use = f"use it with --judge reward-model --judge-option path={folder.resolve()}, or --reward {folder}"
+    return Outcome(None, numbers, notes=(*notes, use))
 
 
 def _network(job: Job, data: Loaded, kind: str, centre: float, folder: Path) -> tuple[str, ...]:

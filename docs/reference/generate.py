@@ -5,7 +5,7 @@ A test compares the pages with what this writes, so they cannot go stale.
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,24 @@ PYTHON = """\
 What is public, from the docstrings. Everything else may change without notice.
 """
 
+TRAINING = """\
+# Training from Python
+
+What is public of `palate.policy` and `palate.recipes` (`pip install 'palate[train]'`), from the docstrings;
+how to use it stands in [train weights from votes](../how-to/train.md). It may still change.
+"""
+
+TRAINING_MODULES = (
+    "palate.recipes",
+    "palate.policy",
+    "palate.policy.data",
+    "palate.policy.objectives",
+    "palate.policy.updates",
+    "palate.policy.trainer",
+    "palate.policy.rewards",
+    "palate.policy.rollouts",
+)
+
 MODULES = (
     "palate.study",
     "palate.strategies",
@@ -223,8 +241,17 @@ def _entry(name: str, value: Any, depth: str) -> Iterator[str]:  # noqa: ANN401 
 
 def python() -> str:
     """The page about the Python interface."""
-    lines = [NOTE + PYTHON.rstrip()]
-    for name in MODULES:
+    return _modules(PYTHON, MODULES)
+
+
+def training() -> str:
+    """The page about training from Python; writing it loads torch."""
+    return _modules(TRAINING, TRAINING_MODULES)
+
+
+def _modules(head: str, names: Iterable[str]) -> str:
+    lines = [NOTE + head.rstrip()]
+    for name in names:
         module = import_module(name)
         lines.append(f"\n## {name}\n\n{(module.__doc__ or '').strip().partition(chr(10))[0]}")
         for public in module.__all__:
@@ -243,6 +270,7 @@ PAGES = {
     "study-file.md": study_file,
     "command-line.md": command_line,
     "python.md": python,
+    "training.md": training,
     "study.schema.json": schema,
 }
 

@@ -13,7 +13,8 @@ looked at once. Everything that is chosen (l2) is chosen by five folds of the tr
     LoRA               with --only-lora, which adds this row to the table that is there: scalar head and
                        LoRA r 8 on all linear layers of the upper half of the model, one epoch of updates of
                        16 pairs. Of --rates the one with the smaller loss on the 80 shortest pairs of the
-                       first fold, after 80 updates of 2 on the 160 shortest of the other folds
+                       first fold, after 80 updates of 2 on the 160 shortest of the other folds; with --pairs
+                       only so many of the shortest training pairs
 
 The hidden states are kept in --keep and taken up again: 30 minutes on one core for all rows; LoRA takes
 about as long (on the whole model over twice as long). Without --model, only the first three rows.
@@ -146,7 +147,9 @@ def lora(model: Path, train: Loaded, test: Loaded, given: argparse.Namespace) ->
     losses = {rate: folded_loss(model, train, rate, out / f"rate-{rate:g}") for rate in given.rates}
     best = min(losses, key=lambda rate: losses[rate])
     print(losses, flush=True)
-    return adapted(model, train, test, out / "all", rate=best, batch=16), f"rate {best:g}"
+    some = shortest(train, given.pairs or len(train.groups))
+    told = f"rate {best:g}" + (f"; the {given.pairs} shortest pairs" if given.pairs else "")
+    return adapted(model, some, test, out / f"of-{len(some.groups)}", rate=best, batch=16), told
 
 
 def folded_loss(model: Path, train: Loaded, rate: float, out: Path) -> float:
@@ -216,6 +219,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--rows", type=int, default=1618)
     parser.add_argument("--only-lora", action="store_true")
+    parser.add_argument("--pairs", type=int)
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-4, 1e-3])
     parser.add_argument("--keep", type=Path, default=Path("reward_model_hidden.safetensors"))
     given = parser.parse_args()

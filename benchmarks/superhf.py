@@ -190,7 +190,8 @@ def sweep_table(trials: list[dict[str, float]], rows: dict[str, dict[str, float 
             f"{tried['prompts']} | {row['before']:.2f} | {found} |"
         )
     low, high = share_interval(better, done)
-    return [*lines, "", f"{better} of {done} runs improve [{low:.2f}, {high:.2f}]."]
+    noted = [f"Run {number}: {row['note']}." for number, row in rows.items() if "note" in row]
+    return [*lines, "", f"{better} of {done} runs improve [{low:.2f}, {high:.2f}].", *noted]
 
 
 def main() -> None:

@@ -167,7 +167,8 @@ def table(given: argparse.Namespace, model: Path, rows: dict[str, dict[str, Any]
     lines = [
         "# Accelerated preference optimisation on a small model",
         "",
-        f"`python benchmarks/apo_model.py --seeds {shown_numbers(seeds)}`, {given.rounds} rounds: "
+        f"`python benchmarks/apo_model.py --seeds {shown_numbers(seeds)} --rules {' '.join(given.rules)}`, "
+        f"{given.rounds} rounds: "
         f"{model.name}, {EACH} questions a round, {SAMPLES} answers of at most {TOKENS} tokens to each, "
         f"{given.updates} updates of 4 pairs, learning rate {given.rate:g}, an adapter of rank 8; reward: "
         f"negative Flesch–Kincaid grade of answers to {given.held} held-out questions, {interval(starts)} "
@@ -220,7 +221,7 @@ def numbers(text: str) -> list[int]:
 
 def shown_numbers(seeds: list[str]) -> str:
     low, high = int(seeds[0]), int(seeds[-1])
-    return f"{low}-{high}" if len(seeds) == high - low + 1 else ",".join(seeds)
+    return f"{low}-{high}" if 1 < len(seeds) == high - low + 1 else ",".join(seeds)
 
 
 def main() -> None:

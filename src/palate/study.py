@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palate.ahead import Ahead
+from palate.apart import LearnerApart
 from palate.assembly import Parts, parts_from_python
 from palate.config import check_data, read_config
 from palate.engine import LocalEngine, rest_after
@@ -29,7 +30,7 @@ from palate.features import candidate_features
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
 from palate.leading import FOLLOW_SECONDS, Lead
-from palate.learner import Learner, Learnt, by_context
+from palate.learner import Learns, Learnt, by_context, learner_for
 from palate.models import Spent
 from palate.opening import change_raters, parts_of, permit, register
 from palate.operations import judged
@@ -39,15 +40,7 @@ from palate.questions import lacking, pairing_for, queue_depth, unsure_pairings
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings, plot_trade_off
 from palate.responder import OUTAGE, Responder
 from palate.statistics import study_groups
-from palate.store import (
-    EventKind,
-    Store,
-    StudyState,
-    comparisons,
-    is_postgres,
-    open_store,
-    seed_of,
-)
+from palate.store import EventKind, Store, StudyState, comparisons, is_postgres, open_store, seed_of
 from palate.types import (
     Array,
     Ballot,
@@ -89,9 +82,7 @@ class Study:
         self.parts = parts
         self.state = StudyState()
         self._engine = LocalEngine()
-        self._learner = Learner(
-            parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes
-        )
+        self._learner: Learns = learner_for(parts)
         self._features: dict[str, Array] = {}
         self._lock = threading.RLock()
         self._random = random.Random(digest([parts.seed, store.last_seq()])) if parts.repeatable else None
@@ -344,7 +335,7 @@ class Study:
                 continue
             if self.parts.max_votes is not None and self._learner.votes >= self.parts.max_votes:
                 raise BudgetError(f"all {self.parts.max_votes} votes of the study's budget are used")
-            self._learner.bandit  # noqa: B018 - says at once when there is nothing to compare
+            self._learner.check()
             if not self._in_flight:
                 self._start([self._group_of(judge)])
             self._collect(block=True)
@@ -422,6 +413,14 @@ class Study:
 
     # -- learn -----------------------------------------------------------------------------------
 
+    def learn_apart(self, on_notice: Callable[[str], None] = print) -> None:
+        """Let another process learn once there are many votes, for the sake of a page in this one.
+
+        Args:
+            on_notice: Told in a line when learning comes back here.
+        """
+        self._learner = LearnerApart(learner_for(self.parts), on_notice)
+
     def learn_forever(
         self, stop: threading.Event, on_progress: Progress = _silent, on_notice: Callable[[str], None] = print
     ) -> None:
@@ -471,7 +470,8 @@ class Study:
             self._embed()
             if self._ahead.is_behind(self.state):
                 self._engine.run(self._ahead.load(self.state))
-            if not self._learner.follow(self.state, self._features, self._ahead.features):
+            votes = self.store.columns()
+            if not self._learner.follow(self.state, self._features, self._ahead.features, votes=votes):
                 return False
             if self._can_compare and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))
@@ -613,6 +613,7 @@ class Study:
         for _, future in self._in_flight.values():
             future.cancel()
         self._in_flight.clear()
+        self._learner.close()
         for model in self.parts.models:
             try:
                 self._engine.run(model.close())

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "HELD_OUT",
     "Array",
     "Ballot",
     "Belief",
@@ -54,6 +55,7 @@ __all__ = [
     "Vote",
     "canonical_json",
     "digest",
+    "is_held_out",
 ]
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
@@ -72,6 +74,15 @@ def canonical_json(value: Json) -> str:
 def digest(value: Json) -> str:
     """SHA-256 of the canonical JSON of a value, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+HELD_OUT = 5
+"""One question in so many is kept back; see :mod:`palate.choice`."""
+
+
+def is_held_out(pairing_id: str) -> bool:
+    """Whether people's votes on a question are kept back while machines vote in the same study."""
+    return int(digest(["held out", pairing_id])[:8], 16) % HELD_OUT == 0
 
 
 class Verdict(StrEnum):

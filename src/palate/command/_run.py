@@ -279,6 +279,7 @@ def _on_page(study: "Study", options: Options, port: int, session: Session) -> N
         if options.page.browser:
             _open_browser(link)
 
+    study.learn_apart(note)
     with _Beside(study) as beside:
         try:
             serve(

@@ -5,13 +5,15 @@
 """
 
 from palate.store._backend import StoreInfo
-from palate.store._beliefs import BeliefPoint
+from palate.store._beliefs import BeliefPoint, belief_json, belief_of
 from palate.store._columns import VERDICTS, VoteColumns
 from palate.store._comparisons import comparisons
 from palate.store._events import (
     EventKind,
     GoldDuel,
     StoredEvent,
+    candidate_json,
+    candidate_of,
     candidates_payload,
     gold_payload,
     inputs_payload,
@@ -54,6 +56,10 @@ __all__ = [
     "StudyOutline",
     "StudyState",
     "VoteColumns",
+    "belief_json",
+    "belief_of",
+    "candidate_json",
+    "candidate_of",
     "candidates_payload",
     "check_address",
     "check_server",

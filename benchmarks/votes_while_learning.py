@@ -30,7 +30,7 @@ from vote_round_trip import JUDGE, Round, about, let_in, measured, vote
 from palate.apart import LearnerApart
 from palate.engine import rest_after, take_turns
 from palate.learner import Learner
-from palate.store import EventKind, Store, StudyState, open_store
+from palate.store import EventKind, Store, StudyOutline, open_store
 from palate.types import Array
 from palate.web import serve
 
@@ -56,14 +56,14 @@ class Work:
 def learn(store: Store, strategy: str, work: Work) -> None:
     """Refit while there is work, and say how long it took."""
     take_turns()
-    state = StudyState()
+    state = StudyOutline(store, patient=True)
     learner = LearnerApart(Learner(strategy, {}, seed=0), print)
     features: dict[str, Array] = {}
     answers: dict[tuple[str, str], Array] = {}
     while True:
         work.wanted.wait()
         began, before = time.perf_counter(), state.seq
-        state.follow(store)
+        state.follow()
         if not features:
             rng = np.random.default_rng(0)
             features = {identifier: rng.standard_normal(DIMENSION) for identifier in state.candidates}

@@ -210,9 +210,8 @@ class _Told:
         given["known"] = self.count if before else 0
         rows, places = list(features.items())[self._features :], list(answers.items())[self._answers :]
         given |= {"features": [name for name, _ in rows], "answers": [place for place, _ in places]}
-        new_M = votes.after(given["known"]).table_M
         raw = (np.array([row for _, row in each], np.float64).tobytes() for each in (rows, places))
-        found = self.worker.ask("follow", given, (new_M.tobytes(), *raw))
+        found = self.worker.ask("follow", given, (votes.after(given["known"]).raw, *raw))
         self._made_with, self._setup, self._names = None, setup, names
         self._features, self._answers, self._votes = len(features), len(answers), votes
         self.taught, self.count = found["taught"], len(votes)
@@ -256,7 +255,7 @@ class _There:
             state.withdrawn = {each["id"]: candidate_of(each) for each in given["withdrawn"]}
             state.inputs = {identifier: Input(identifier, "") for identifier in given["inputs"]}
         names = given.get("names", (votes.candidates, votes.inputs, votes.judges))
-        self._votes = VoteColumns.read(votes.table_M[: given["known"]].tobytes() + new, *names)
+        self._votes = VoteColumns.read(b"".join((votes.first(given["known"]).raw, new)), *names)
         places = [(candidate, place) for candidate, place in given["answers"]]
         self._features.update(_rows(given["features"], rows[0]))
         self._answers.update(_rows(places, rows[1]))

@@ -32,7 +32,7 @@ from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Stand
 if TYPE_CHECKING:
     from palate.assembly import Parts
 
-__all__ = ["NOTHING", "Learner", "Learns", "Learnt", "by_context", "learner_for"]
+__all__ = ["NOTHING", "Learner", "Learns", "Learnt", "by_context", "comparable", "learner_for"]
 
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
@@ -52,6 +52,12 @@ def by_context(candidates: Iterable[Candidate]) -> dict[str | None, list[Candida
     for candidate in candidates:
         found.setdefault(candidate.context, []).append(candidate)
     return found
+
+
+def comparable(state: StudyState, features: Mapping[str, Array]) -> bool:
+    """Whether two candidates that may meet have features."""
+    embedded = (candidate for candidate in state.candidates.values() if candidate.id in features)
+    return any(len(group) > 1 for group in by_context(embedded).values())
 
 
 class Learnt(NamedTuple):

@@ -20,6 +20,7 @@ from palate.store import (
     EventKind,
     GrowthRound,
     Store,
+    StudyOutline,
     StudyState,
     candidates_payload,
     comparisons,
@@ -65,10 +66,10 @@ class Proposing:
 
     async def fill(self, on_progress: Callable[[str, int, int], None]) -> None:
         """Propose until the study has as many candidates as it wants, or no proposer has another."""
-        state, empty = StudyState(), 0
+        state, empty = StudyOutline(self._store), 0
         proposers, wanted = self._parts().proposers, self._parts().wanted
         while proposers:
-            state.follow(self._store)
+            state.follow()
             existing = _everybody(state)
             on_progress("candidates", min(len(existing), wanted), wanted)
             n = min(CHUNK, wanted - len(existing))

@@ -281,7 +281,7 @@ def test_many_votes_are_learnt_in_a_process_that_ends_with_the_page(
     page = _Page(study)
     try:
         page.link()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while not (learning := _children(page.process.pid)) and time.monotonic() < until:
             time.sleep(0.05)
         with open_store(study.with_suffix(".db")) as store:

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 
 from palate.apart import LOSSES, LearnerApart
+from palate.assembly import Parts, parts_from_python
 from palate.errors import InputError
-from palate.learner import Learner
+from palate.learner import Learner, learner_for
+from palate.models import ScriptedModel
 from palate.store import (
     EventKind,
     Store,
@@ -21,7 +25,8 @@ from palate.store import (
     open_store,
     pairing_payload,
 )
-from palate.types import Array, Ballot, Candidate, Input, Lineage, Pairing, Response, Verdict
+from palate.study import Study
+from palate.types import Array, Ballot, Candidate, Input, Json, Lineage, Pairing, Response, Verdict
 
 JUDGES = ["anna", "ben", "rules:x"]
 PLACES = [f"i{k}" for k in range(6)]
@@ -235,3 +240,45 @@ def test_nothing_to_compare_is_told(store: Store, apart: Callable[..., LearnerAp
     assert there.pid is not None
     with pytest.raises(InputError, match="at least two candidates"):
         there.check()
+
+
+@pytest.mark.parametrize("many", [0, 12, 1000])
+def test_a_served_study_learns_what_any_other_learns(tmp_path: Path, many: int) -> None:
+    settings: dict[str, Json] = {"python": True, "strategy": "default", "seed": 0, "votes": 40}
+    texts = [candidate(k) for k in range(5)]
+
+    def parts_for(store: Store) -> Parts:
+        return parts_from_python(
+            store,
+            settings,
+            target=lambda prompt, text: f"{prompt} {text}",
+            inputs=[Input(place, place) for place in PLACES],
+            candidates=texts,
+        )._replace(embedder=ScriptedModel())
+
+    with open_store(tmp_path / "study.db") as store:
+        parts = parts_for(store)
+        study = Study(store, parts, served=True)._registered()
+        study._learner = LearnerApart(learner_for(parts), print, many=many)
+        stop, draws = threading.Event(), random.Random(0)
+        learning = threading.Thread(target=study.learn_forever, args=(stop,))
+        learning.start()
+        given, until = 0, time.monotonic() + 300
+        while given < 30 and time.monotonic() < until:
+            for duel in store.open_duels("anna", 1, draws):
+                store.vote(Ballot(duel.id, draws.choice(list(Verdict)), "anna", duel.id, 1.0))
+                given += 1
+        stop.set()
+        learning.join()
+        assert given == 30
+        believed, stopping = study.belief(), study.should_stop()
+        other = Study(store, parts_for(store))
+        assert other.belief() == believed
+        assert other.should_stop() == stopping
+        kept = store.belief()
+        assert kept is not None
+        assert (kept.votes, kept.best) == (believed.votes, believed.best)
+        met = {(vote.input_id, vote.left_candidate, vote.right_candidate) for vote in other.state.votes}
+        assert len(met) > 20  # it does not ask the same over and over
+        study.close()
+        other.close()

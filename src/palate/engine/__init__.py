@@ -1,6 +1,6 @@
 """Where work runs: in this process, or in one beside it."""
 
-from palate.engine._courtesy import rest_after, stand_back, take_turns
+from palate.engine._courtesy import rest_after, take_turns
 from palate.engine._local import LocalEngine
 from palate.engine._worker import Message, Worker, WorkerLostError, answer_forever
 
@@ -11,6 +11,5 @@ __all__ = [
     "WorkerLostError",
     "answer_forever",
     "rest_after",
-    "stand_back",
     "take_turns",
 ]

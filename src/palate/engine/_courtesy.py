@@ -1,10 +1,9 @@
 """How threads that compute for seconds live beside those for whom somebody waits."""
 
 import gc
-import os
 import sys
 
-__all__ = ["rest_after", "stand_back", "take_turns"]
+__all__ = ["rest_after", "take_turns"]
 
 # A vote passes several threads. Each of them may have to wait for the interpreter, and by default a thread
 # that computes lets go of it only every 5 ms. (A low priority of that thread would make it worse: it would be
@@ -24,16 +23,6 @@ def take_turns() -> None:
     sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
     young, middle, old = gc.get_threshold()
     gc.set_threshold(young, middle, max(old, OLD_COLLECTIONS))
-
-
-def stand_back() -> None:
-    """Let this thread run only while nobody else wants its processor, where the system knows such a thing.
-
-    A low priority is not enough: on Linux one who wakes up to take a vote still waits, some milliseconds each
-    time, until the thread that runs has used its turn up.
-    """
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def rest_after(seconds: float, news: int) -> float:

@@ -15,29 +15,24 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 from palate import errors
-from palate.engine._courtesy import stand_back
 from palate.errors import PalateError
 
 __all__ = ["Message", "Worker", "WorkerLostError", "answer_forever"]
 
 PATIENCE = 2.0  # seconds that a worker is given to end by itself
-LOWER = 10  # by so much its priority is
-# Work is done on a thread that waits for everybody else. Where others leave it less than this share of a
-# processor, it is done on one of that low priority for a while, or it would never end.
-STARVING_SECONDS, STARVING_SHARE, HURRY_SECONDS = 2.0, 0.05, 60.0
-# With the paths of this process, so that both find the same packages, and without those of its environment.
+LOWER = 19  # by so much its priority is
 # The priority comes before the import, so that the threads of numerical libraries have it too.
 _START = (
     "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "hasattr(os, 'nice') and os.nice({1}); import {0}; {0}.serve()"
 )
+
+Raw: TypeAlias = bytes | memoryview
 
 
 class Message(NamedTuple):
@@ -75,7 +70,7 @@ class Worker:
         """The number of the process."""
         return self._process.pid
 
-    def ask(self, task: str, given: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> dict[str, Any]:
+    def ask(self, task: str, given: Mapping[str, Any], blobs: Sequence[Raw] = ()) -> dict[str, Any]:
         """Have something done, and wait for it.
 
         Raises:
@@ -124,27 +119,13 @@ def answer_forever(answer: Callable[[Message], Mapping[str, Any]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(waiting,), daemon=True).start()
-    patient = ThreadPoolExecutor(1, initializer=stand_back)
-    hurry_until = 0.0
     while True:
-        asked, began = waiting.get(), time.monotonic()
-        hurries = began < hurry_until
-        said, worked = _done(answer, asked) if hurries else patient.submit(_done, answer, asked).result()
-        took = time.monotonic() - began
-        if took > STARVING_SECONDS and worked < STARVING_SHARE * took:
-            hurry_until = time.monotonic() + HURRY_SECONDS
+        try:
+            said: dict[str, Any] = {"value": answer(waiting.get())}
+        except Exception as error:
+            trace = "".join(traceback.format_exception(error))
+            said = {"error": type(error).__name__, "text": str(error), "trace": trace}
         _write(replies, said)
-
-
-def _done(answer: Callable[[Message], Mapping[str, Any]], asked: Message) -> tuple[Mapping[str, Any], float]:
-    """The reply, and for how long this thread had a processor."""
-    began = time.thread_time()
-    try:
-        said: Mapping[str, Any] = {"value": answer(asked)}
-    except Exception as error:
-        trace = "".join(traceback.format_exception(error))
-        said = {"error": type(error).__name__, "text": str(error), "trace": trace}
-    return said, time.thread_time() - began
 
 
 def _receive(waiting: "queue.SimpleQueue[Message]") -> None:
@@ -156,7 +137,7 @@ def _receive(waiting: "queue.SimpleQueue[Message]") -> None:
         os._exit(0)
 
 
-def _write(stream: IO[bytes], said: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
+def _write(stream: IO[bytes], said: Mapping[str, Any], blobs: Sequence[Raw] = ()) -> None:
     line = json.dumps({**said, "sizes": [len(blob) for blob in blobs]})
     stream.writelines((line.encode(), b"\n", *blobs))
     stream.flush()

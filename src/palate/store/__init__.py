@@ -22,12 +22,12 @@ from palate.store._events import (
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
 from palate.store._invitations import Invitation, Invitations, invitation_payload, secret_hash
+from palate.store._meetings import Meetings
 from palate.store._outline import StudyOutline
 from palate.store._postgres_url import check_address, is_postgres
-from palate.store._raters import RaterRules
+from palate.store._raters import Progress, RaterRules
 from palate.store._state import (
     GrowthRound,
-    Progress,
     ShownDuel,
     Stage,
     StudyState,
@@ -46,6 +46,7 @@ __all__ = [
     "GrowthRound",
     "Invitation",
     "Invitations",
+    "Meetings",
     "Progress",
     "RaterRules",
     "ShownDuel",

@@ -128,6 +128,10 @@ class VoteColumns:
         """The votes up to an event."""
         return self._some(slice(int(np.searchsorted(self.table_M["seq"], seq, "right"))))
 
+    def first(self, count: int) -> "VoteColumns":
+        """So many votes from the first on."""
+        return self._some(slice(count))
+
     def after(self, count: int) -> "VoteColumns":
         """All but the first votes."""
         return self._some(slice(count, None))
@@ -153,11 +157,16 @@ class VoteColumns:
         teaching = np.array([verdict.teaches for verdict in VERDICTS])
         return teaching[self.table_M["verdict"]] & (self.table_M["left"] != self.table_M["right"])
 
+    @property
+    def raw(self) -> memoryview:
+        """The records as they lie in memory."""
+        return np.ascontiguousarray(self.table_M).view(np.uint8).data
+
     @classmethod
     def read(
         cls, raw: bytes, candidates: Sequence[str], inputs: Sequence[str], judges: Sequence[str]
     ) -> "VoteColumns":
-        """The records of :attr:`table_M` as they lie in memory, with the lists; answers have no names."""
+        """The records of :attr:`raw`, with the lists; answers have no names."""
         return cls(np.frombuffer(raw, _ROW), candidates, (), inputs, judges)
 
     @classmethod
@@ -306,26 +315,33 @@ class ColumnReader:
         """The votes up to the last :meth:`follow`."""
         return self._coded.columns()
 
-    def follow(self) -> None:
-        """Take in what has happened since."""
+    def follow(self, *, bite: int | None = None) -> bool:
+        """Take in what has happened since; returns whether there is more.
+
+        Args:
+            bite: At most so many votes; all when left out.
+        """
         if not self._started:
             self._started = True
             self._load()
-        while self._advance():
+        if bite is not None:
+            return self._advance(bite)
+        while self._advance(self._part):
             pass
         if self._path is not None and len(self._coded.table_M) - self._written >= self._every:
             self._save()
+        return False
 
-    def _advance(self) -> bool:
+    def _advance(self, most: int) -> bool:
         """Read one slice; returns whether there is more."""
         with self._reading() as connection:
             last = last_link(connection)[0]
             if last == self.seq:
                 return False
             span = {"after": self.seq, "upto": last}
-            rows = connection.execute(_VOTES, {**span, "limit": self._part}).all()
+            rows = connection.execute(_VOTES, {**span, "limit": most}).all()
             # A vote that is undone by now was never read, and taking it out later does no harm.
-            whole = len(rows) < self._part
+            whole = len(rows) < most
             span["upto"] = last if whole else rows[-1].seq
             undone = [decode(text)["vote_seq"] for text in connection.execute(_UNDONE, span).scalars()]
             dropped = connection.execute(_DROPPED, span).scalars().all()

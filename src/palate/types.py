@@ -82,7 +82,9 @@ HELD_OUT = 5
 
 def is_held_out(pairing_id: str) -> bool:
     """Whether people's votes on a question are kept back while machines vote in the same study."""
-    return int(digest(["held out", pairing_id])[:8], 16) % HELD_OUT == 0
+    # The digest of ["held out", pairing_id], written out because it is taken for every vote that is read.
+    text = f'["held out",{_CANONICAL.encode(pairing_id)}]'
+    return int(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16) % HELD_OUT == 0
 
 
 class Verdict(StrEnum):

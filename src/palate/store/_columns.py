@@ -231,8 +231,9 @@ class _Coded:
             place, who = inputs.setdefault(about, len(inputs)), judges.setdefault(judge, len(judges))
             told = place, who, _CODE[verdict], is_held_out(key)
             coded.append((seq, left, right, left_answer, right_answer, *told))
-            self.counts[judge, Verdict(verdict)] += 1
-        self.extend(np.array(coded, _ROW))
+        rows_M = np.array(coded, _ROW)
+        self.extend(rows_M)
+        self._count(rows_M)
 
     def extend(self, rows_M: NDArray[np.void]) -> None:
         """Add rows whose names are known."""
@@ -247,11 +248,15 @@ class _Coded:
     def recount(self) -> None:
         """Count judges and verdicts anew."""
         self.checks = Counter(self.planted.values())
+        self.counts.clear()
+        self._count(self.table_M)
+
+    def _count(self, rows_M: NDArray[np.void]) -> None:
         judges = list(self.names["judges"])
-        key_M = self.table_M["judge"].astype(np.int64) * len(VERDICTS) + self.table_M["verdict"]
+        key_M = rows_M["judge"].astype(np.int64) * len(VERDICTS) + rows_M["verdict"]
         for key, count in enumerate(np.bincount(key_M, minlength=1).tolist()):
             if count:
-                self.counts[judges[key // len(VERDICTS)], VERDICTS[key % len(VERDICTS)]] = count
+                self.counts[judges[key // len(VERDICTS)], VERDICTS[key % len(VERDICTS)]] += count
 
     def take_out(self, seqs: Sequence[int]) -> None:
         """Let votes go that were undone."""

@@ -157,6 +157,8 @@ def test_a_patient_reader_reads_the_same(store: Store, monkeypatch: pytest.Monke
     rests: list[float] = []
     monkeypatch.setattr("palate.store._store._BITE", 4)
     monkeypatch.setattr("palate.store._store.time.sleep", rests.append)
+    store.columns(patient=True)
+    assert rests == []
     act(store, random.Random(7), 30)
     assert said(store.columns(patient=True)) == replayed(store)
     assert len(rests) > 3

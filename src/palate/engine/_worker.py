@@ -26,11 +26,8 @@ __all__ = ["Message", "Worker", "WorkerLostError", "answer_forever"]
 
 PATIENCE = 2.0  # seconds that a worker is given to end by itself
 LOWER = 19  # by so much its priority is
-# The priority comes before the import, so that the threads of numerical libraries have it too.
-_START = (
-    "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "hasattr(os, 'nice') and os.nice({1}); import {0}; {0}.serve()"
-)
+# With the paths of this process, so that both find the same packages, and without those of its environment.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {0}; {0}.serve()"
 
 Raw: TypeAlias = bytes | memoryview
 
@@ -58,7 +55,7 @@ class Worker:
     """
 
     def __init__(self, module: str) -> None:
-        command = [sys.executable, "-I", "-c", _START.format(module, LOWER), json.dumps(sys.path)]
+        command = [sys.executable, "-I", "-c", _START.format(module), json.dumps(sys.path)]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as error:
@@ -117,6 +114,8 @@ def answer_forever(answer: Callable[[Message], Mapping[str, Any]]) -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything prints must not come between the replies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(LOWER)  # only now, so that it starts soon on a busy machine
     waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(waiting,), daemon=True).start()
     while True:

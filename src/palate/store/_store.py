@@ -521,8 +521,9 @@ class Store:
 
         Args:
             patient: Read new ones in bites with rests between, for the sake of this process's other threads.
+                The first time there are none yet who would wait.
         """
-        more = patient
+        more = patient and self._columns.seq > 0
         while more:
             began = time.perf_counter()
             with self._columns_lock:

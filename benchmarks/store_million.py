@@ -5,7 +5,7 @@ python benchmarks/store_million.py --write benchmarks/results/store_million.md
 The study is made through the store's own methods (64 candidates, 50 inputs, 30 raters, some votes undone),
 which takes some minutes; ``--keep FILE`` keeps it for the next time. Then the page's server is started on it
 in a process of its own, as after a restart of the machine but with warm file caches, and asked as a browser
-would.
+would. With ``--learner STRATEGY`` the study is learnt beside the page, as by ``palate run``.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -119,20 +120,40 @@ def make(path: Path, votes: int) -> float:
     return time.perf_counter() - began
 
 
-def serve_page(path: Path) -> None:
-    """The page's server, until this process is ended; says its link and, on every line read, its memory."""
+def serve_page(path: Path, strategy: str | None) -> None:
+    """The page's server, until its input ends; says its link and, on every line read, its memory."""
     from palate.web import serve
 
     with open_store(path, exclusive=True) as store:
-        threading.Thread(target=_say_memory, daemon=True).start()
-        serve(store, on_ready=lambda link: print(link, flush=True), stop=threading.Event())
+        stop = threading.Event()
+        learning = threading.Thread(target=_learn, args=(store, strategy, stop))
+        if strategy is not None:
+            learning.start()
+        threading.Thread(target=_say_memory, args=(stop,), daemon=True).start()
+        serve(store, on_ready=lambda link: print(link, flush=True), stop=stop)
+        if strategy is not None:
+            learning.join()
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            print(f"{used.ru_maxrss / 1024} {used.ru_utime}", flush=True)
 
 
-def _say_memory() -> None:
-    import resource
+def _learn(store: Store, strategy: str, stop: threading.Event) -> None:
+    """As ``palate run`` does beside its page."""
+    from palate.assembly import parts_from_python
+    from palate.engine import take_turns
+    from palate.study import Study
 
+    take_turns()
+    parts = parts_from_python(store, {"strategy": strategy}, target=lambda prompt, text: f"{prompt} {text}")
+    study = Study(store, parts, served=True)
+    study.learn_forever(stop)
+    study._learner.close()
+
+
+def _say_memory(stop: threading.Event) -> None:
     for _ in sys.stdin:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    stop.set()
 
 
 class Visitor:
@@ -160,12 +181,12 @@ class Visitor:
         return time.perf_counter() - began, content
 
 
-def measure(path: Path, duels: int) -> list[tuple[str, str, str]]:
+def measure(path: Path, duels: int, strategy: str | None) -> list[tuple[str, str, str]]:
     """Start a server on the study and ask it; returns what was measured, the figure, what is wanted."""
     began = time.perf_counter()
-    server = subprocess.Popen(
-        [sys.executable, __file__, "--serve", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, __file__, "--serve", path, *(["--learner", strategy] if strategy else [])]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    learnt: list[tuple[str, str, str]] = []
     try:
         assert server.stdout
         assert server.stdin
@@ -188,6 +209,8 @@ def measure(path: Path, duels: int) -> list[tuple[str, str, str]]:
         until = first + time.perf_counter() - counted
         again, _ = visitor.ask("/statistics")
         whole = _memory(server)
+        if strategy:
+            learnt = _learnt(path, server, began)
     finally:
         server.terminate()
         server.wait()
@@ -201,6 +224,26 @@ def measure(path: Path, duels: int) -> list[tuple[str, str, str]]:
         ("page of statistics, later, s", f"{again:.2f}", "≤ 1"),
         ("largest memory while voting, MB", f"{voting:.0f}", "≤ 300"),
         ("largest memory with the statistics, MB", f"{whole:.0f}", "≤ 300"),
+        *learnt,
+    ]
+
+
+def _learnt(path: Path, server: "subprocess.Popen[str]", began: float) -> list[tuple[str, str, str]]:
+    """Wait until all votes are learnt, end the server, and say what the process that learns took."""
+    assert server.stdin
+    assert server.stdout
+    with open_store(path) as store:
+        taught = sum(count for (_, verdict), count in store.tally().items() if verdict.teaches)
+        while (belief := store.belief()) is None or belief.votes < taught:
+            time.sleep(0.2)
+    took, largest = time.perf_counter() - began, _memory(server)
+    server.stdin.close()
+    memory, seconds = server.stdout.readline().split()
+    return [
+        ("largest memory when all is learnt, MB", f"{largest:.0f}", "≤ 300"),
+        ("until all votes are learnt, s", f"{took:.0f}", ""),
+        ("processor time of the process that learns, s", f"{float(seconds):.0f}", ""),
+        ("its largest memory, MB", f"{float(memory):.0f}", ""),
     ]
 
 
@@ -217,7 +260,8 @@ def table(rows: Sequence[tuple[str, str, str]], arguments: argparse.Namespace, a
     lines = [
         f"# A study of {arguments.votes:,} votes",
         "",
-        f"`python benchmarks/store_million.py --votes {arguments.votes}`",
+        f"`python benchmarks/store_million.py --votes {arguments.votes}"
+        f"{f' --learner {arguments.learner}' if arguments.learner else ''}`",
         "",
         f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}; load average "
         f"before: {arguments.load:.1f}. {about}",
@@ -236,11 +280,12 @@ def main() -> None:
     parser.add_argument("--votes", type=int, default=1_000_000)
     parser.add_argument("--duels", type=int, default=500, help="votes that are cast on it")
     parser.add_argument("--keep", type=Path, help="where the study is kept, or was kept the last time")
+    parser.add_argument("--learner", help="a strategy that learns beside the page")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve_page(arguments.serve)
+        serve_page(arguments.serve, arguments.learner)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.keep or Path(folder) / "study.db"
@@ -256,7 +301,7 @@ def main() -> None:
             f"{counted:,} votes count, {events:,} events, {size:,.0f} MB on the disk.{making} The first "
             f"opening afterwards, which goes through the votes once, took {cold:.1f} s."
         )
-        text = table(measure(path, arguments.duels), arguments, about)
+        text = table(measure(path, arguments.duels, arguments.learner), arguments, about)
     print(text)
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")

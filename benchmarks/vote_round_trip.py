@@ -258,7 +258,7 @@ def main() -> None:
         server(arguments.serve)
         return
     if arguments.export:
-        os.nice(10)  # as `palate export` does
+        os.nice(19)  # as `palate export` does
         export_loop(arguments.export, Path.cwd())
         return
     arguments.load = os.getloadavg()[0]

@@ -2,11 +2,12 @@
 
 python benchmarks/votes_while_learning.py --write benchmarks/results/votes_while_learning.md
 
-The page's server and the learner share a process, as in ``palate run``; the export is a process of its own,
-as ``palate export`` is. Rounds take turns: rest; the learner takes in the votes as they come and refits after
-each handful, as it does in ``palate run``; the learner forgets everything and learns all votes anew, again
-and again, as after a withdrawn candidate. The strategy is one that can: the work of the default one grows
-with the cube of the votes, so nobody refits it on 50,000. The client keeps 32 requests in flight.
+The page's server has the learner work in a process of its own, as ``palate run`` does; the export is one
+too, as ``palate export`` is. Rounds take turns: rest; the learner takes in the votes as they come
+and refits after each handful, as it does in ``palate run``; the learner forgets everything and learns all
+votes anew, again and again, as after an answer that became known. The strategy is one that can: the work of
+the default one grows with the cube of the votes, so nobody refits it on 50,000. The client keeps 32 requests
+in flight.
 """
 
 import argparse
@@ -26,9 +27,10 @@ import uvloop
 from store_million import Maker
 from vote_round_trip import JUDGE, Round, about, let_in, measured, vote
 
+from palate.apart import LearnerApart
 from palate.engine import rest_after, take_turns
 from palate.learner import Learner
-from palate.store import EventKind, Store, StudyState, open_store
+from palate.store import EventKind, Store, StudyOutline, open_store
 from palate.types import Array
 from palate.web import serve
 
@@ -54,19 +56,21 @@ class Work:
 def learn(store: Store, strategy: str, work: Work) -> None:
     """Refit while there is work, and say how long it took."""
     take_turns()
-    state = StudyState()
-    learner: Learner | None = None
+    state = StudyOutline(store, patient=True)
+    learner = LearnerApart(Learner(strategy, {}, seed=0), print)
     features: dict[str, Array] = {}
+    answers: dict[tuple[str, str], Array] = {}
     while True:
         work.wanted.wait()
         began, before = time.perf_counter(), state.seq
-        state.follow(store)
-        if learner is None or work.anew:
+        state.follow()
+        if not features:
             rng = np.random.default_rng(0)
             features = {identifier: rng.standard_normal(DIMENSION) for identifier in state.candidates}
             features = {identifier: row / np.linalg.norm(row) for identifier, row in features.items()}
-            learner = Learner(strategy, {}, seed=0)
-        if learner.follow(state, features):
+        if work.anew:
+            answers[next(iter(features)), f"anew-{len(answers)}"] = np.ones(1)
+        if learner.follow(state, features, answers, votes=store.columns()):
             learner.choose(1, [])
             store.put_belief(learner.belief(state))
             print(f"{'anew' if work.anew else 'on'} {time.perf_counter() - began:.2f}", flush=True)
@@ -170,7 +174,7 @@ def table(
         return values[len(values) // 2]
 
     def took(kind: str) -> str:
-        seconds = sorted(float(line.split()[1]) for line in refits if line.startswith(kind))
+        seconds = sorted(float(line.split()[1]) for line in refits if line.startswith(f"{kind} "))
         return f"{seconds[len(seconds) // 2]:.2f} ({len(seconds)} times)" if seconds else "none"
 
     p99 = {beside: middle(beside) for beside in BESIDE}

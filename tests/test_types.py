@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from palate.types import (
+    HELD_OUT,
     Ballot,
     Candidate,
     Completion,
@@ -23,6 +24,7 @@ from palate.types import (
     Verdict,
     canonical_json,
     digest,
+    is_held_out,
 )
 
 JSON = some.recursive(
@@ -161,3 +163,8 @@ def test_values_are_frozen_and_pickle() -> None:
 def test_defaults_are_not_shared() -> None:
     assert Request(()).extra is not Request(()).extra
     assert Completion("a", "m").usage == Usage(0, 0)
+
+
+@given(some.text())
+def test_what_is_held_out_follows_from_the_digest(pairing_id: str) -> None:
+    assert is_held_out(pairing_id) == (int(digest(["held out", pairing_id])[:8], 16) % HELD_OUT == 0)

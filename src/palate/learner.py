@@ -1,11 +1,12 @@
 """A strategy kept in step with the store: candidates and votes in, the next pairs and a belief out.
 
-The belief is a function of the candidates and of the votes that stand, in their order. New votes are told
-one by one; whenever history itself changes (an undone vote, a new or withdrawn candidate, an answer that
-became known ahead of the questions) the strategy is
-rebuilt from nothing and the votes are replayed, so that a live study and a reopened one cannot differ. Votes
-on a candidate that was withdrawn keep teaching about those that it met. Once a machine has voted, every fifth
-question to people teaches nothing: those votes confirm the winner, see palate.choice.held_out_votes.
+The belief is a function of the candidates and of the votes that stand, in their order. Votes come as columns
+of numbers, because a million of them take little room so. New ones are told one by one; whenever history
+itself changes (an undone vote, a new or withdrawn candidate, an answer that became known ahead of the
+questions) the strategy is rebuilt from nothing and the votes are replayed, so that a live study and a
+reopened one cannot differ. Votes on a candidate that was withdrawn keep teaching about those that it met.
+Once a machine has voted, every fifth question to people teaches nothing: those votes confirm the winner, see
+palate.choice.held_out_votes.
 
 Candidates that are answers to inputs share one belief, but only answers to the same input meet. The next
 question goes to the input with the fewest, each input has a report of its own, and asking ends when it would
@@ -15,24 +16,34 @@ end for every one of them.
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from palate.choice import HeldOut
 from palate.errors import InputError
 from palate.operations import FIT_SECONDS, Counted, Histogram, fitted
-from palate.store import StudyState, seed_of
+from palate.store import VERDICTS, StudyState, VoteColumns, seed_of
 from palate.strategies import DuelBandit, Exploring, duel_bandit, worth_of_growing
-from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing, Vote
+from palate.types import Array, Belief, Candidate, ContextBelief, Pairing, Standing
 
-__all__ = ["Learner", "Learnt", "by_context"]
+if TYPE_CHECKING:
+    from palate.assembly import Parts
+
+__all__ = ["NOTHING", "Learner", "Learns", "Learnt", "by_context", "comparable", "learner_for"]
 
 TOP = 10  # as many rows as people read
 TOP_EACH = 3  # the same, for each of several inputs
 NOTHING: Mapping[tuple[str, str], Array] = MappingProxyType({})
+PART = 10_000  # votes that are taken from their columns at once
 KIN = 200  # children and parents that tell how near new children may be
+
+
+def learner_for(parts: "Parts") -> "Learner":
+    """A learner that knows nothing yet, for a study of such parts."""
+    return Learner(parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes)
 
 
 def by_context(candidates: Iterable[Candidate]) -> dict[str | None, list[Candidate]]:
@@ -41,6 +52,12 @@ def by_context(candidates: Iterable[Candidate]) -> dict[str | None, list[Candida
     for candidate in candidates:
         found.setdefault(candidate.context, []).append(candidate)
     return found
+
+
+def comparable(state: StudyState, features: Mapping[str, Array]) -> bool:
+    """Whether two candidates that may meet have features."""
+    embedded = (candidate for candidate in state.candidates.values() if candidate.id in features)
+    return any(len(group) > 1 for group in by_context(embedded).values())
 
 
 class Learnt(NamedTuple):
@@ -55,6 +72,63 @@ class Learnt(NamedTuple):
     seconds: Counted
 
 
+class Learns(Protocol):
+    """What a study asks of its learner, wherever that runs. :class:`Learner` says more of each."""
+
+    @property
+    def votes(self) -> int:
+        """Votes told so far that teach."""
+        ...
+
+    @property
+    def learnt(self) -> Learnt:
+        """How far it has come, and how long that took."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that there is something to compare."""
+        ...
+
+    def follow(
+        self,
+        state: StudyState,
+        features: Mapping[str, Array],
+        answers: Mapping[tuple[str, str], Array] = ...,
+        *,
+        votes: VoteColumns | None = None,
+    ) -> bool:
+        """Catch up with the store."""
+        ...
+
+    def choose(self, n: int, pending: Sequence[Pairing]) -> list[tuple[str, str]]:
+        """Choose pairs of candidates worth asking about at once."""
+        ...
+
+    def belief(self, state: StudyState) -> Belief:
+        """What is believed now."""
+        ...
+
+    def standings(self, state: StudyState) -> dict[str, Standing]:
+        """What is believed of every candidate that takes part."""
+        ...
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Whether more votes are worth a person's time, and why."""
+        ...
+
+    def decided(self, first: str, second: str) -> bool:
+        """Whether it is clear which of two is better."""
+        ...
+
+    def worth_of_growing(self, state: StudyState, children: int, clicks: int) -> Exploring | None:
+        """What new candidates are worth against further questions about the present ones."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
 class Learner:
     """One strategy and the history that it has been told.
 
@@ -63,14 +137,21 @@ class Learner:
         options: The strategy's own options.
         seed: Of every random draw that the strategy makes.
         max_votes: The study stops at so many votes; ``None`` for no limit.
+
+    Attributes:
+        made_with: All these by name.
     """
 
     def __init__(
         self, strategy: str, options: Mapping[str, Any], *, seed: int, max_votes: int | None = None
     ) -> None:
-        self._strategy = strategy
-        self._options = dict(options)
-        self._seed = seed
+        self.made_with: Mapping[str, Any] = {
+            "strategy": strategy,
+            "options": dict(options),
+            "seed": seed,
+            "max_votes": max_votes,
+        }
+        self._make = partial(duel_bandit, strategy, seed=seed, **options)
         self._max_votes = max_votes
         self._ids: list[str] = []  # those that take part, then the withdrawn that were voted on
         self._live = 0
@@ -78,15 +159,16 @@ class Learner:
         self._index: dict[str, int] = {}
         self._groups: dict[str | None, list[int]] = {}  # rows that may meet, by the input that they are for
         self._votes: Counter[str | None] = Counter()  # that teach, by group
-        self._told: list[int] = []
-        self._shown: Counter[str] = Counter()  # how often each candidate was in a vote that was told
+        self._told: VoteColumns | None = None
+        self._shown: Mapping[str, int] = {}  # how often each candidate was in a vote that was told
         self._held_out = HeldOut()
-        self._state: StudyState | None = None  # that was looked at last,
-        self._reach: tuple[int, ...] = ()  # up to this event, with so many features and answers
-        self._forgotten = 0  # and so many votes that do not count any more
         self._bandit: DuelBandit | None = None
         self._fits = Histogram(FIT_SECONDS)
         self._telling: float | None = None  # seconds that it took to be told what the belief does not say yet
+
+    def check(self) -> None:
+        """Make sure that there is something to compare; raises as :attr:`bandit` does."""
+        assert self.bandit is self._bandit
 
     @property
     def bandit(self) -> DuelBandit:
@@ -111,13 +193,15 @@ class Learner:
     @property
     def learnt(self) -> Learnt:
         """How far it has come, and how long that took."""
-        return Learnt(len(self._told), self._fits.counted())
+        return Learnt(len(self._told or ()), self._fits.counted())
 
     def follow(
         self,
         state: StudyState,
         features: Mapping[str, Array],
         answers: Mapping[tuple[str, str], Array] = NOTHING,
+        *,
+        votes: VoteColumns | None = None,
     ) -> bool:
         """Catch up with the store.
 
@@ -125,26 +209,24 @@ class Learner:
             state: The study as stored.
             features: A unit-norm row of size ``D`` by candidate identifier; a candidate without one waits.
             answers: A row of size ``F`` by candidate and input, of answers that are known without a vote.
+            votes: Those of the study, if they are at hand; only what is not after the state is looked at.
 
         Returns:
             Whether anything was learnt or forgotten.
         """
-        reach = state.seq, len(features), len(answers)
-        if state is self._state and reach == self._reach:
-            return False
-        new = self._news(state)
-        grown = new is not None
-        news = state.votes if new is None else new
-        voted = {c for vote in news for c in _two(vote)}.union(self._shown if grown else ())
+        votes = (VoteColumns.of(state) if votes is None else votes).upto(state.seq)
+        told = self._told
+        grown = told is not None and votes.begin_with(told)
+        shown = votes.shown
         live = [identifier for identifier in state.candidates if identifier in features]
-        gone = [c for c in state.withdrawn if c in features and c in voted]
+        gone = [c for c in state.withdrawn if c in features and shown.get(c)]
         ids = [*live, *gone]
-        same = ids == self._ids and len(live) == self._live and len(answers) == self._answers
-        if same and grown and not news:
-            self._state, self._reach, self._forgotten = state, reach, state.forgotten
+        same = grown and ids == self._ids and len(live) == self._live and len(answers) == self._answers
+        if same and told is not None and len(votes) == len(told):
             return False
         began = time.perf_counter()
-        if not (same and grown):
+        if not same:
+            told = None
             self._ids, self._live, self._answers = ids, len(live), len(answers)
             self._index = {identifier: row for row, identifier in enumerate(ids)}
             groups = by_context(state.candidates[identifier] for identifier in live)
@@ -154,33 +236,20 @@ class Learner:
                 if context in groups
             }
             self._votes = Counter()
-            self._told, news = [], state.votes
-            self._shown.clear()
             self._held_out = HeldOut()
             self._bandit = None
             if any(len(rows) > 1 for rows in self._groups.values()):
                 feature_ND = np.stack([features[identifier] for identifier in ids])
-                self._bandit = duel_bandit(self._strategy, feature_ND, self._seed, **self._options)
+                self._bandit = self._make(feature_ND)
                 for row in range(len(live), len(ids)):
                     self._bandit.withdraw(row)
                 for (identifier, place), answer_F in answers.items():
                     if identifier in self._index:
                         self._bandit.responded(self._index[identifier], place, answer_F)
-        for vote in news:
-            self._tell(vote, state)
-            self._told.append(vote.seq)
-            self._shown.update(_two(vote))
+        self._tell(votes.after(len(told or ())), state)
+        self._told, self._shown = votes, shown
         self._telling = (self._telling or 0.0) + time.perf_counter() - began
-        self._state, self._reach, self._forgotten = state, reach, state.forgotten
         return True
-
-    def _news(self, state: StudyState) -> list[Vote] | None:
-        """The votes that were not told yet; ``None`` where some that were told do not count any more."""
-        told = self._told
-        if state is self._state and state.forgotten == self._forgotten:
-            return state.votes_after(told[-1] if told else 0)
-        stand = state.votes
-        return stand[len(told) :] if [vote.seq for vote in stand[: len(told)]] == told else None
 
     def choose(self, n: int, pending: Sequence[Pairing]) -> list[tuple[str, str]]:
         """Choose ``n`` pairs of candidates worth asking at once, given pairings not yet voted on."""
@@ -209,7 +278,7 @@ class Learner:
         found = self._believed(state)
         if self._telling is not None:
             seconds = self._telling + time.perf_counter() - began
-            fitted(len(self._told), seconds, self._fits)
+            fitted(len(self._told or ()), seconds, self._fits)
             self._telling = None
         return found
 
@@ -252,7 +321,7 @@ class Learner:
     def _standing(self, row: int, seed: int, prob_N: Array) -> Standing:
         mean, low, high = (0.5, 0.5, 0.5) if row == seed else self.bandit.win_rate(row, seed)
         identifier = self._ids[row]
-        return Standing(identifier, mean, low, high, float(prob_N[row]), self._shown[identifier])
+        return Standing(identifier, mean, low, high, float(prob_N[row]), self._shown.get(identifier, 0))
 
     def should_stop(self) -> tuple[bool, str]:
         """Whether more votes are worth a person's time, and why, in plain words."""
@@ -303,14 +372,22 @@ class Learner:
             self._bandit, children=children, kin=kin[-KIN:], clicks=clicks, among=self._groups[None]
         )
 
-    def _tell(self, vote: Vote, state: StudyState) -> None:
-        if self._held_out.takes(vote):
-            return
-        left, right = self._index.get(vote.left_candidate), self._index.get(vote.right_candidate)
-        if self._bandit is not None and left is not None and right is not None:
-            known = state.candidates.get(vote.left_candidate) or state.withdrawn[vote.left_candidate]
-            self._bandit.tell(left, right, vote.verdict, input_id=vote.input_id, judge=vote.judge)
-            self._votes[known.context] += vote.verdict.teaches
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def _tell(self, news: VoteColumns, state: StudyState) -> None:
+        bandit, everybody = self._bandit, {**state.withdrawn, **state.candidates}
+        row_C = [self._index.get(identifier) for identifier in news.candidates]
+        for start in range(0, len(news), PART):
+            part: list[tuple[int, ...]] = news.table_M[start : start + PART].tolist()
+            for told in part:
+                _, first, second, _, _, place, who, said, held_out = told
+                left, right, verdict, judge = row_C[first], row_C[second], VERDICTS[said], news.judges[who]
+                if self._held_out.applies(judge, verdict) and held_out:
+                    continue
+                if bandit is not None and left is not None and right is not None:
+                    bandit.tell(left, right, verdict, input_id=news.inputs[place], judge=judge)
+                    self._votes[everybody[news.candidates[first]].context] += verdict.teaches
 
     def _among(self, context: str | None) -> list[int] | None:
         """What the strategy is told to look at: the rows of one group, or all where there is one group."""
@@ -320,7 +397,3 @@ class Learner:
     def _askable(self) -> list[str | None]:
         """The groups in which there is something to compare."""
         return [context for context, rows in self._groups.items() if len(rows) > 1]
-
-
-def _two(vote: Vote) -> tuple[str, str]:
-    return vote.left_candidate, vote.right_candidate

@@ -11,6 +11,7 @@ from palate.store import (
     EventKind,
     GoldDuel,
     Store,
+    StudyOutline,
     StudyState,
     candidates_payload,
     gold_payload,
@@ -126,8 +127,8 @@ def parts_of(
     Raises:
         ConfigError: The file differs, and that was not accepted.
     """
-    state = StudyState()
-    state.follow(store)
+    state = StudyOutline(store)
+    state.follow()
     if config is not None:
         changes = diff(_settings_today(state.settings), config.settings()) if state.settings else []
         if changes and not (accept_changes and accept_changes(changes)):

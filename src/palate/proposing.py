@@ -15,11 +15,12 @@ import numpy as np
 
 from palate.assembly import Parts
 from palate.engine import LocalEngine
-from palate.learner import Learner
+from palate.learner import Learns, learner_for
 from palate.store import (
     EventKind,
     GrowthRound,
     Store,
+    StudyOutline,
     StudyState,
     candidates_payload,
     comparisons,
@@ -65,10 +66,10 @@ class Proposing:
 
     async def fill(self, on_progress: Callable[[str, int, int], None]) -> None:
         """Propose until the study has as many candidates as it wants, or no proposer has another."""
-        state, empty = StudyState(), 0
+        state, empty = StudyOutline(self._store), 0
         proposers, wanted = self._parts().proposers, self._parts().wanted
         while proposers:
-            state.follow(self._store)
+            state.follow()
             existing = _everybody(state)
             on_progress("candidates", min(len(existing), wanted), wanted)
             n = min(CHUNK, wanted - len(existing))
@@ -85,7 +86,7 @@ class Proposing:
     # -- growth ----------------------------------------------------------------------------------
 
     def keep_growing(
-        self, engine: LocalEngine, state: StudyState, learner: Learner, on_notice: Callable[[str], None]
+        self, engine: LocalEngine, state: StudyState, learner: Learns, on_notice: Callable[[str], None]
     ) -> None:
         """Keep one round under way in the background while there is one that should run."""
         if self._growing is not None:
@@ -96,7 +97,7 @@ class Proposing:
         begun = self.due(state, learner)
         self._growing = None if begun is None else engine.submit(self.grow(begun))
 
-    def due(self, state: StudyState, learner: Learner, *, anyway: bool = False) -> GrowthRound | None:
+    def due(self, state: StudyState, learner: Learns, *, anyway: bool = False) -> GrowthRound | None:
         """The round of growth that should run now, if any: an interrupted one, or one that begins here.
 
         Args:
@@ -129,7 +130,7 @@ class Proposing:
         state.follow(self._store)
         return state.growth[number]
 
-    def _worth(self, state: StudyState, learner: Learner, children: int) -> Exploring:
+    def _worth(self, state: StudyState, learner: Learns, children: int) -> Exploring:
         """What growing is worth; where the belief cannot say, 0.5 when it is time by even pacing, else 0."""
         limit = self._parts().max_votes
         if learner.votes < EARLIEST:
@@ -181,7 +182,7 @@ class Proposing:
         """What was known at an event: the same before and after an interruption."""
         parts = self._parts()
         state = StudyState.replay(self._store.events(limit=seq))
-        learner = Learner(parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes)
+        learner = learner_for(parts)
         learner.follow(state, self._features)
         return _known(parts, self._store, state, learner.standings(state))
 

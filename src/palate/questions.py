@@ -9,13 +9,14 @@ from types import MappingProxyType
 from palate.store import StudyState
 from palate.types import Pairing, digest
 
-__all__ = ["lacking", "pairing_for", "queue_depth", "unsure_pairings"]
+__all__ = ["group_of", "lacking", "pairing_for", "queue_depth", "unsure_pairings"]
 
 NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 ALIKE = 10**6  # uses of an input on which a pair answers alike
 AGAIN = 1000  # uses of an input on which a pair met before
 FIRST_DEPTH = 6  # questions to prepare before it is known how long a response takes
 DEEPEST = 24
+PACED = 20  # votes that tell how fast people are
 RECENT = 20  # votes whose pairings may be asked about once more
 
 
@@ -39,20 +40,12 @@ def pairing_for(
     """
     first, second = pair
     context = state.candidates[first].context
-    uses = dict.fromkeys(state.inputs if context is None else [context], 0)
-    said = {
-        place: {candidate: answers[candidate, place] for candidate in pair if (candidate, place) in answers}
-        for place in uses
-    }
-    for pairing in [*state.pairings.values(), *pending]:
-        if pairing.input_id not in uses:
-            continue
-        uses[pairing.input_id] += 1 + AGAIN * ({pairing.first, pairing.second} == set(pair))
-        shown = {pairing.first: pairing.first_response, pairing.second: pairing.second_response}
-        said[pairing.input_id] |= {c: shown[c] for c in pair if shown.get(c)}
-    for identifier, known in said.items():
-        uses[identifier] += ALIKE * (len(known) == 2 and len(set(known.values())) == 1)
-    ordinal = len(state.pairings) + len(pending)
+    met = state.meetings(pair, state.inputs if context is None else [context]).add(pending)
+    uses = {place: count + AGAIN * met.together[place] for place, count in met.uses.items()}
+    for place, told in met.said.items():
+        known = {candidate: answers.get((candidate, place)) for candidate in pair} | told
+        uses[place] += ALIKE * (None not in known.values() and len(set(known.values())) == 1)
+    ordinal = state.opened + len(pending)
     identity = digest([seed, ordinal, first, second, state.seq])[:16]
     fewest = min(uses.values())
     usable = [identifier for identifier, count in uses.items() if count == fewest]
@@ -70,9 +63,15 @@ def queue_depth(state: StudyState, seconds: float) -> int:
         return 0
     if not seconds:
         return FIRST_DEPTH
-    paces = [vote.seconds for vote in state.votes[-20:] if vote.seconds]
+    paces = [vote.seconds for vote in state.latest(PACED) if vote.seconds]
     pace = max(0.5, statistics.median(paces)) if paces else 2.0
     return min(DEEPEST, 3 + math.ceil(2 * seconds / pace))
+
+
+def group_of(state: StudyState, judge: str) -> str:
+    """The group that questions for a judge are dealt to."""
+    group = state.raters.get(judge, "")
+    return group if group in state.rules.groups else ""
 
 
 def lacking(state: StudyState, depth: int, under_way: Sequence[Pairing]) -> list[str]:
@@ -119,8 +118,8 @@ def unsure_pairings(state: StudyState, decided: Callable[[str, str], bool]) -> l
     if not rules.until_decided or state.closed is not None:
         return []
     unsure: list[str] = []
-    for pairing_id in dict.fromkeys(vote.pairing_id for vote in state.votes[-RECENT:]):
-        so_far, pairing = state.progress(pairing_id), state.pairings[pairing_id]
+    for pairing_id in dict.fromkeys(vote.pairing_id for vote in state.latest(RECENT)):
+        so_far, pairing = state.progress(pairing_id), state.pairing(pairing_id)
         stands = pairing.first in state.candidates and pairing.second in state.candidates
         full = so_far.stage == "voted" and so_far.wanted < rules.most
         if stands and full and not decided(pairing.first, pairing.second):

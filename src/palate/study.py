@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palate.ahead import Ahead
+from palate.apart import LearnerApart
 from palate.assembly import Parts, parts_from_python
 from palate.config import check_data, read_config
 from palate.engine import LocalEngine, rest_after
@@ -29,19 +30,20 @@ from palate.features import candidate_features
 from palate.judges import Examination, LanguageModelJudge
 from palate.kinds import readable
 from palate.leading import FOLLOW_SECONDS, Lead
-from palate.learner import Learner, Learnt, by_context
+from palate.learner import Learnt, comparable, learner_for
 from palate.models import Spent
 from palate.opening import change_raters, parts_of, permit, register
 from palate.operations import judged
 from palate.proposers import MakesCandidates
 from palate.proposing import Proposing
-from palate.questions import lacking, pairing_for, queue_depth, unsure_pairings
+from palate.questions import group_of, lacking, pairing_for, queue_depth, unsure_pairings
 from palate.report import CurvePoint, html_card, plot_belief, plot_standings, plot_trade_off
 from palate.responder import OUTAGE, Responder
 from palate.statistics import study_groups
 from palate.store import (
     EventKind,
     Store,
+    StudyOutline,
     StudyState,
     comparisons,
     is_postgres,
@@ -84,14 +86,14 @@ def _silent(stage: str, done: int, total: int) -> None:
 class Study:
     """One optimisation that lasts. Make one with :meth:`open` or :meth:`create`."""
 
-    def __init__(self, store: Store, parts: Parts) -> None:
+    def __init__(self, store: Store, parts: Parts, *, served: bool = False) -> None:
         self.store = store
         self.parts = parts
-        self.state = StudyState()
+        self.state = StudyOutline(store, patient=True) if served else StudyState()
         self._engine = LocalEngine()
-        self._learner = Learner(
-            parts.strategy, parts.strategy_options, seed=parts.seed, max_votes=parts.max_votes
-        )
+        self._on_notice: Callable[[str], None] = print
+        learner = learner_for(parts)
+        self._learner = LearnerApart(learner, lambda line: self._on_notice(line)) if served else learner
         self._features: dict[str, Array] = {}
         self._lock = threading.RLock()
         self._random = random.Random(digest([parts.seed, store.last_seq()])) if parts.repeatable else None
@@ -113,6 +115,7 @@ class Study:
         accept_changes: Callable[[list[str]], bool] | None = None,
         allow_commands: Callable[[str], bool] | None = None,
         repeatable: bool = False,
+        served: bool = False,
     ) -> "Study":
         """Open a study from its study file, or from its database.
 
@@ -126,6 +129,8 @@ class Study:
                 name anything.
             repeatable: Draw the sides and identifiers of duels from the study's seed, for simulated
                 judges and tests; people get unpredictable ones.
+            served: A page in this process shows duels to many: keep an outline of the study in place of all
+                its events, and let another process learn once there are many votes.
 
         Raises:
             ConfigError: The study file is wrong, or has changed and the change was not accepted, or runs
@@ -143,7 +148,7 @@ class Study:
             config = None
         try:
             parts = parts_of(store, path, config, accept_changes)
-            return cls(store, parts._replace(repeatable=repeatable))._registered()
+            return cls(store, parts._replace(repeatable=repeatable), served=served)._registered()
         except BaseException:
             store.close()
             raise
@@ -278,7 +283,7 @@ class Study:
                     self._engine.run(self._proposing.fill(on_progress))
                     self._refresh()
                     self._engine.run(self._ahead.fill(self.state, on_progress))
-            if leads or self._can_compare:
+            if leads or comparable(self.state, self._features):
                 break
             self.store.wait(self.state.seq, FOLLOW_SECONDS)
             self._refresh()
@@ -344,9 +349,9 @@ class Study:
                 continue
             if self.parts.max_votes is not None and self._learner.votes >= self.parts.max_votes:
                 raise BudgetError(f"all {self.parts.max_votes} votes of the study's budget are used")
-            self._learner.bandit  # noqa: B018 - says at once when there is nothing to compare
+            self._learner.check()
             if not self._in_flight:
-                self._start([self._group_of(judge)])
+                self._start([group_of(self.state, judge)])
             self._collect(block=True)
             if self._responder.outage >= OUTAGE:
                 why = self._responder.last_failure
@@ -432,7 +437,7 @@ class Study:
         their turn.
         """
         proposing: Future[None] | None = None
-        pause = 0.5
+        self._on_notice, pause = on_notice, 0.5
         while not stop.is_set():
             if not self._lead.taken():
                 stop.wait(FOLLOW_SECONDS)
@@ -441,7 +446,7 @@ class Study:
             self._refresh()
             self._ask_again()
             self._collect(block=False)
-            can_compare = self._can_compare
+            can_compare = comparable(self.state, self._features)
             if can_compare:
                 self._start(lacking(self.state, self._wanted(), [p for p, _ in self._in_flight.values()]))
             if proposing is None and (not can_compare or self.store.ready()):
@@ -471,9 +476,10 @@ class Study:
             self._embed()
             if self._ahead.is_behind(self.state):
                 self._engine.run(self._ahead.load(self.state))
-            if not self._learner.follow(self.state, self._features, self._ahead.features):
+            votes = self.store.columns()
+            if not self._learner.follow(self.state, self._features, self._ahead.features, votes=votes):
                 return False
-            if self._can_compare and self._learner.votes:
+            if comparable(self.state, self._features) and self._learner.votes:
                 self.store.put_belief(self._learner.belief(self.state))
             return True
 
@@ -481,11 +487,6 @@ class Study:
     def learnt(self) -> Learnt:
         """How far the learner has come, and how long that took."""
         return self._learner.learnt
-
-    @property
-    def _can_compare(self) -> bool:
-        embedded = (c for c in self.state.candidates.values() if c.id in self._features)
-        return any(len(group) > 1 for group in by_context(embedded).values())
 
     def _embed(self) -> None:
         everybody = (*self.state.candidates.values(), *self.state.withdrawn.values())
@@ -507,11 +508,6 @@ class Study:
         if limit is None:
             return depth
         return min(depth, math.ceil((limit - self._learner.votes) / self.state.rules.overlap))
-
-    def _group_of(self, judge: str) -> str:
-        """The group that questions for a judge are dealt to."""
-        group = self.state.raters.get(judge, "")
-        return group if group in self.state.rules.groups else ""
 
     def _ask_again(self) -> bool:
         """Ask one more rater about pairings whose winner is not clear; returns whether there are any."""
@@ -613,6 +609,7 @@ class Study:
         for _, future in self._in_flight.values():
             future.cancel()
         self._in_flight.clear()
+        self._learner.close()
         for model in self.parts.models:
             try:
                 self._engine.run(model.close())

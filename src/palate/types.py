@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "HELD_OUT",
     "Array",
     "Ballot",
     "Belief",
@@ -54,6 +55,7 @@ __all__ = [
     "Vote",
     "canonical_json",
     "digest",
+    "is_held_out",
 ]
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
@@ -72,6 +74,17 @@ def canonical_json(value: Json) -> str:
 def digest(value: Json) -> str:
     """SHA-256 of the canonical JSON of a value, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+HELD_OUT = 5
+"""One question in so many is kept back; see :mod:`palate.choice`."""
+
+
+def is_held_out(pairing_id: str) -> bool:
+    """Whether people's votes on a question are kept back while machines vote in the same study."""
+    # The digest of ["held out", pairing_id], written out because it is taken for every vote that is read.
+    text = f'["held out",{_CANONICAL.encode(pairing_id)}]'
+    return int(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16) % HELD_OUT == 0
 
 
 class Verdict(StrEnum):

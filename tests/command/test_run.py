@@ -6,7 +6,9 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, build_opener
@@ -14,10 +16,13 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 from typer.testing import Result
 
+from palate.apart import MANY_VOTES
 from palate.command._demo import lay_out
 from palate.config import load_inputs, load_prompts, read_config
 from palate.errors import ConfigError
+from palate.store import EventKind, StudyState, open_store, pairing_payload
 from palate.study import Study
+from palate.types import Ballot, Verdict
 
 Call = Callable[..., Result]
 SIMULATED = ("--judge", "simulated", "--votes", "6", "--no-browser")
@@ -244,6 +249,57 @@ def test_the_page_is_served_until_ctrl_c(study: Path) -> None:
     assert "No votes yet" in out
     assert f"Go on at any time: palate run {study.name}" in err
     assert "Traceback" not in err
+
+
+def _many_votes(study: Path, count: int) -> None:
+    """Let a study have so many votes as if people had given them."""
+    with open_store(study.with_suffix(".db")) as store:
+        state = StudyState.replay(store.events())
+        known = next(iter(state.pairings.values()))
+        opened = [replace(known, id=f"more-{k}") for k in range(count)]
+        store.append_many([(EventKind.PAIRING_OPENED, pairing_payload(each)) for each in opened])
+        duels = store.open_duels("ben", count)
+        for landed in [store.submit(Ballot(d.id, Verdict.LEFT, "ben", d.id)) for d in duels]:
+            landed.result()
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text(encoding="utf-8").split()
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_many_votes_are_learnt_in_a_process_that_ends_with_the_page(
+    call: Call, study: Path, how: signal.Signals
+) -> None:
+    call("run", study, *SIMULATED)
+    _many_votes(study, MANY_VOTES)
+    page = _Page(study)
+    try:
+        page.link()
+        until = time.monotonic() + 240
+        while not (learning := _children(page.process.pid)) and time.monotonic() < until:
+            time.sleep(0.05)
+        with open_store(study.with_suffix(".db")) as store:
+            # Of the votes of people a fifth teaches nothing, because a machine has voted before.
+            while (belief := store.belief()) is None or belief.votes < MANY_VOTES / 2:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        assert len(learning) == 1
+        page.process.send_signal(how)
+        out, err = page.process.communicate(timeout=60)
+    finally:
+        page.process.kill()
+    if how is signal.SIGINT:
+        assert "Votes used: " in out, err
+        assert "Traceback" not in err
+    while Path(f"/proc/{learning[0]}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def _with(study: Path, **files: bytes) -> None:

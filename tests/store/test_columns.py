@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from palate.store import Store, StudyOutline, StudyState, VoteColumns, open_store
+from palate.errors import NotFoundError
+from palate.store import Meetings, Store, StudyOutline, StudyState, VoteColumns, open_store
 from palate.store._columns import VERDICTS, ColumnReader
 from palate.testing import ballot_on, fill_study
 from palate.types import Verdict
@@ -152,6 +153,20 @@ def test_columns_that_were_handed_out_stay_as_they_are(store: Store) -> None:
         columns.table_M["seq"][:] = 0
 
 
+def test_a_patient_reader_reads_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("palate.store._store._BITE", 4)
+    monkeypatch.setattr("palate.store._store.time.sleep", rests.append)
+    store.columns(patient=True)
+    assert rests == []
+    act(store, random.Random(7), 30)
+    assert said(store.columns(patient=True)) == replayed(store)
+    assert len(rests) > 3
+    outline = StudyOutline(store, patient=True)
+    outline.follow()
+    assert outline.taught == sum(vote.verdict.teaches for vote in outline.votes)
+
+
 def test_an_outline_says_what_a_replay_says(store: Store) -> None:
     draws = random.Random(5)
     outline = StudyOutline(store)
@@ -173,6 +188,57 @@ def test_an_outline_says_what_a_replay_says(store: Store) -> None:
             assert outline.given_by(judge) == (len(mine), mine[-1] if mine else None)
     for part in ("votes", "pending", "pairings", "duels", "checks", "all_votes"):
         assert getattr(outline, part) == getattr(state, part)
+
+
+@pytest.mark.parametrize("overlap", [1, 2])
+def test_an_outline_knows_what_is_asked_without_going_through_everything(
+    tmp_path: Path, overlap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws, now = random.Random(overlap), ["2026-11-21T08:00:00.000+00:00"]
+    with open_store(tmp_path / "study.db", clock=lambda: now[0]) as store:
+        settings = {"raters": {"overlap": overlap, "most": 3, "lease": 60}}
+        store.append("study_created", {"config": "", "settings": settings, "guidelines": ""})
+        first, second = fill_study(store, 40)
+        outline, state = StudyOutline(store), StudyState()
+        monkeypatch.setattr(outline, "_everything", lambda: pytest.fail("it went through everything"))
+        for step in range(6):
+            act(store, draws, 6)
+            held = {judge: store.open_duels(judge, 2, draws) for judge in JUDGES}
+            if step == 1:
+                done = next(p for p in state.pairings if state.stage(p) == "voted")
+                store.append("pairing_extended", {"id": done})
+            if step == 2:
+                now[0] = "2026-11-21T09:00:00.000+00:00"  # all leases have ended
+            if step == 3:
+                late = held[JUDGES[0]][0]
+                store.vote(ballot_on(late, Verdict.TIE))
+            if step == 4:
+                store.append("candidate_withdrawn", {"id": second.id, "reason": "test"})
+            outline.follow()
+            state = StudyState.replay(store.events())
+            assert sorted(p.id for p in outline.pending) == sorted(p.id for p in state.pending)
+            for identifier, pairing in state.pairings.items():
+                assert outline.pairing(identifier) == pairing
+                assert outline.progress(identifier) == state.progress(identifier)
+                assert outline.stage(identifier) == state.stage(identifier)
+            for judge in (*JUDGES, "nobody"):
+                assert outline.held_by(judge) == state.held_by(judge)
+            for count in (0, 1, 5, 1000):
+                for teaching in (False, True):
+                    assert outline.latest(count, teaching=teaching) == state.latest(count, teaching=teaching)
+            assert outline.latest(1000) == state.votes
+            voted = [state.pairings[vote.pairing_id] for vote in state.votes]
+            places = [*state.inputs, "of none"]
+            wanted = Meetings((first.id, second.id), places).add(voted)
+            met = outline.meetings((first.id, second.id), places)
+            assert (met.uses, met.together, met.said) == (wanted.uses, wanted.together, wanted.said)
+            assert outline.meetings((first.id, "of none"), places).together == dict.fromkeys(places, 0)
+            assert outline.opened == len(voted)
+
+
+def test_a_pairing_that_was_never_opened_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no pairing 'nothing'"):
+        store.pairing("nothing")
 
 
 def test_a_start_reads_the_setup_by_its_index(store: Store) -> None:

@@ -168,11 +168,11 @@ def test_following_one_study_event_by_event_and_its_replay_give_one_belief(tmp_p
             if step == 22:
                 store.remove_rater("ben", votes="drop")
             live.follow(store)
-            followed.follow(live, features)
+            followed.follow(live, features, votes=store.columns())
             again, fresh = StudyState.replay(store.events()), learner()
             fresh.follow(again, features)
             assert live == again
-            assert live.votes_after(live.seq - 5) == [v for v in live.votes if v.seq > live.seq - 5]
+            assert live.latest(5) == live.votes[-5:]
             assert followed.learnt.votes == len(live.votes)
             assert followed.belief(live) == fresh.belief(again)
             assert {v.candidate_id: v.votes for v in followed.standings(live).values()} == {

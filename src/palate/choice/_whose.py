@@ -7,12 +7,9 @@ the only ones that no judge can have talked the learner into, and a winner is co
 
 from collections.abc import Iterable
 
-from palate.types import Vote, digest
+from palate.types import HELD_OUT, Verdict, Vote, is_held_out
 
 __all__ = ["HELD_OUT", "HeldOut", "held_out_votes", "is_held_out", "is_machine"]
-
-HELD_OUT = 5
-"""One question in so many is kept back."""
 
 _KINDS = frozenset({"simulated", "language-model", "rules", "mixture", "majority", "cascade", "owa"})
 
@@ -29,23 +26,18 @@ def is_machine(judge: str | None) -> bool:
     return judge is not None and (":" in judge or judge in _KINDS)
 
 
-def is_held_out(pairing_id: str) -> bool:
-    """Whether people's votes on a question are kept back while machines vote in the same study."""
-    return int(digest(["held out", pairing_id])[:8], 16) % HELD_OUT == 0
-
-
 class HeldOut:
     """The rule, vote by vote in their order."""
 
     def __init__(self) -> None:
         self._machines = False
 
-    def takes(self, vote: Vote) -> bool:
-        """Whether the next vote is kept out of learning."""
-        if is_machine(vote.judge):
-            self._machines = self._machines or vote.verdict.teaches
+    def applies(self, judge: str, verdict: Verdict) -> bool:
+        """Whether the next vote is kept out of learning if :func:`is_held_out` says so of its question."""
+        if is_machine(judge):
+            self._machines = self._machines or verdict.teaches
             return False
-        return self._machines and is_held_out(vote.pairing_id)
+        return self._machines
 
 
 def held_out_votes(votes: Iterable[Vote]) -> frozenset[int]:
@@ -55,4 +47,6 @@ def held_out_votes(votes: Iterable[Vote]) -> frozenset[int]:
         votes: Those of one study that stand, in order.
     """
     rule = HeldOut()
-    return frozenset(vote.seq for vote in votes if rule.takes(vote))
+    return frozenset(
+        vote.seq for vote in votes if rule.applies(vote.judge, vote.verdict) and is_held_out(vote.pairing_id)
+    )

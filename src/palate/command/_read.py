@@ -313,7 +313,7 @@ def export(
         example = f"votes{_ENDINGS.get(format_, '.jsonl')}"
         raise ConfigError(f"--output is missing; name what to write, for example: --output {example}")
     if hasattr(os, "nice"):
-        os.nice(10)  # people may be voting on this study; their votes go first
+        os.nice(19)  # people may be voting on this study; their votes go first
     with open_existing(study) as store:
         from palate.store import export as write
 

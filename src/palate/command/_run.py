@@ -144,6 +144,7 @@ def _run_study(path: Path, options: Options, session: Session) -> None:
         accept_changes=accept,
         allow_commands=_allowing(options),
         repeatable=not person,
+        served=person and not options.terminal,
     ) as study:
         if not person:
             _judged(study, options, config.budget.votes)
@@ -360,7 +361,7 @@ def _report(study: "Study") -> None:
 
     study.state.follow(study.store)
     try:
-        belief = study.belief() if study.state.votes else None
+        belief = study.belief() if study.state.latest(1) else None
     except PalateError:
         belief = None
     say()

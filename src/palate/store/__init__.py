@@ -5,13 +5,15 @@
 """
 
 from palate.store._backend import StoreInfo
-from palate.store._beliefs import BeliefPoint
+from palate.store._beliefs import BeliefPoint, belief_json, belief_of
 from palate.store._columns import VERDICTS, VoteColumns
 from palate.store._comparisons import comparisons
 from palate.store._events import (
     EventKind,
     GoldDuel,
     StoredEvent,
+    candidate_json,
+    candidate_of,
     candidates_payload,
     gold_payload,
     inputs_payload,
@@ -20,12 +22,12 @@ from palate.store._events import (
 )
 from palate.store._export import EXPORT_FORMATS, ExportReport, export
 from palate.store._invitations import Invitation, Invitations, invitation_payload, secret_hash
+from palate.store._meetings import Meetings
 from palate.store._outline import StudyOutline
 from palate.store._postgres_url import check_address, is_postgres
-from palate.store._raters import RaterRules
+from palate.store._raters import Progress, RaterRules
 from palate.store._state import (
     GrowthRound,
-    Progress,
     ShownDuel,
     Stage,
     StudyState,
@@ -44,6 +46,7 @@ __all__ = [
     "GrowthRound",
     "Invitation",
     "Invitations",
+    "Meetings",
     "Progress",
     "RaterRules",
     "ShownDuel",
@@ -54,6 +57,10 @@ __all__ = [
     "StudyOutline",
     "StudyState",
     "VoteColumns",
+    "belief_json",
+    "belief_of",
+    "candidate_json",
+    "candidate_of",
     "candidates_payload",
     "check_address",
     "check_server",

@@ -12,7 +12,7 @@ from palate.store._batch import Batch
 from palate.store._events import decode, encode
 from palate.types import Belief, ContextBelief, Standing
 
-__all__ = ["BeliefPoint", "belief_points", "newest_belief", "save_belief"]
+__all__ = ["BeliefPoint", "belief_json", "belief_of", "belief_points", "newest_belief", "save_belief"]
 
 
 class BeliefPoint(NamedTuple):
@@ -53,14 +53,22 @@ def newest_belief(connection: Connection) -> Belief | None:
     row = connection.execute(select(table).order_by(table.c.seq.desc()).limit(1)).first()
     if row is None or row.payload is None:
         return None
-    record = decode(row.payload)
+    return belief_of({**decode(row.payload), "seq": row.seq, "votes": row.votes, "best": row.best})
+
+
+def belief_json(belief: Belief) -> dict[str, Any]:
+    """A belief as JSON takes it."""
+    return {"seq": belief.seq, "votes": belief.votes, "best": belief.best, **_written(belief)}
+
+
+def belief_of(record: Mapping[str, Any]) -> Belief:
+    """The belief that :func:`belief_json` wrote."""
     contexts = tuple(
         ContextBelief(told["input_id"], told["best"], told["votes"], _read(told["standings"]))
         for told in record.get("contexts", ())  # beliefs of earlier versions have none
     )
-    return Belief(
-        row.seq, row.votes, row.best, _read(record["standings"]), record["stop"], record["reason"], contexts
-    )
+    about = record["seq"], record["votes"], record["best"]
+    return Belief(*about, _read(record["standings"]), record["stop"], record["reason"], contexts)
 
 
 def belief_points(connection: Connection) -> list[BeliefPoint]:

@@ -1,6 +1,6 @@
 """The votes that say something of candidates, as columns of numbers: what a million votes take to count.
 
-A vote is 33 bytes here instead of some hundred in :class:`palate.store.StudyState`. Columns are read from the
+A vote is 34 bytes here instead of some hundred in :class:`palate.store.StudyState`. Columns are read from the
 projections, follow the store vote by vote, and are a function of the events alone:
 
     columns(follow(events)) = columns(StudyState.replay(events))
@@ -30,7 +30,7 @@ from palate.store import _schema as tables
 from palate.store._batch import last_link
 from palate.store._events import EventKind, decode
 from palate.store._state import StudyState
-from palate.types import Verdict
+from palate.types import Verdict, is_held_out
 
 __all__ = ["VERDICTS", "ColumnReader", "VoteColumns"]
 
@@ -47,11 +47,12 @@ _ROW = np.dtype(
         ("input", "<i4"),
         ("judge", "<i4"),
         ("verdict", "<i1"),
+        ("held_out", "<i1"),
     ]
 )
 _NAMES = ("candidates", "answers", "inputs", "judges")
 _CODE = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
-_FORMAT = 2
+_FORMAT = 3
 _SLICE = 2000
 # Reading so many votes from the tables takes a quarter of a second: the longest that a start waits for it.
 _WRITTEN_EVERY = 10_000
@@ -69,6 +70,7 @@ _VOTES = (
         tables.vote.c.judge,
         tables.vote.c.verdict,
         tables.duel.c.planted,
+        tables.pairing.c.id,
     )
     .join(tables.duel, tables.duel.c.id == tables.vote.c.duel_id)
     .join(tables.pairing, tables.pairing.c.id == tables.duel.c.pairing_id)
@@ -95,7 +97,8 @@ class VoteColumns:
     """The votes that count, in order; M of them.
 
     Args:
-        table_M: One record a vote: its ``seq``, and places in the lists below.
+        table_M: One record a vote: its ``seq``, places in the lists below, and whether its question is one of
+            those that are kept out of learning once a machine has voted.
         candidates: Identifiers, by first appearance.
         answers: Hashes of responses.
         inputs: Identifiers of inputs.
@@ -112,7 +115,7 @@ class VoteColumns:
         return len(self.table_M)
 
     def column(self, name: str) -> NDArray[np.int64]:
-        """One of ``seq, left, right, left_answer, right_answer, input, judge, verdict``, ``(M,)``."""
+        """A field: ``seq, left, right, left_answer, right_answer, input, judge, verdict, held_out``."""
         return self.table_M[name].astype(np.int64)
 
     def where(self, kept_M: NDArray[np.bool_]) -> "VoteColumns":
@@ -121,11 +124,50 @@ class VoteColumns:
             return self
         return VoteColumns(self.table_M[kept_M], self.candidates, self.answers, self.inputs, self.judges)
 
+    def upto(self, seq: int) -> "VoteColumns":
+        """The votes up to an event."""
+        return self._some(slice(int(np.searchsorted(self.table_M["seq"], seq, "right"))))
+
+    def first(self, count: int) -> "VoteColumns":
+        """So many votes from the first on."""
+        return self._some(slice(count))
+
+    def after(self, count: int) -> "VoteColumns":
+        """All but the first votes."""
+        return self._some(slice(count, None))
+
+    def begin_with(self, earlier: "VoteColumns") -> bool:
+        """Whether the first votes are just those, so that none of them was undone since."""
+        return np.array_equal(self.table_M["seq"][: len(earlier)], earlier.table_M["seq"])
+
+    def _some(self, rows: slice) -> "VoteColumns":
+        return VoteColumns(self.table_M[rows], self.candidates, self.answers, self.inputs, self.judges)
+
+    @property
+    def shown(self) -> dict[str, int]:
+        """In how many of the votes each candidate was."""
+        left_N, right_N = (
+            np.bincount(self.table_M[side], minlength=len(self.candidates)) for side in ("left", "right")
+        )
+        return dict(zip(self.candidates, (left_N + right_N).tolist(), strict=True))
+
     @property
     def teaches_M(self) -> NDArray[np.bool_]:
         """Which votes say something of two different candidates."""
         teaching = np.array([verdict.teaches for verdict in VERDICTS])
         return teaching[self.table_M["verdict"]] & (self.table_M["left"] != self.table_M["right"])
+
+    @property
+    def raw(self) -> memoryview:
+        """The records as they lie in memory."""
+        return np.ascontiguousarray(self.table_M).view(np.uint8).data
+
+    @classmethod
+    def read(
+        cls, raw: bytes, candidates: Sequence[str], inputs: Sequence[str], judges: Sequence[str]
+    ) -> "VoteColumns":
+        """The records of :attr:`raw`, with the lists; answers have no names."""
+        return cls(np.frombuffer(raw, _ROW), candidates, (), inputs, judges)
 
     @classmethod
     def of(cls, state: StudyState) -> "VoteColumns":
@@ -141,7 +183,7 @@ def _rows_of(state: StudyState) -> Iterable[tuple[Any, ...]]:
         answers = pairing.first_response, pairing.second_response
         swapped = state.duels[vote.duel_id].swapped
         about = pairing.input_id, vote.judge, vote.verdict.value
-        yield (vote.seq, pairing.first, pairing.second, *answers, swapped, *about, "")
+        yield (vote.seq, pairing.first, pairing.second, *answers, swapped, *about, "", pairing.id)
 
 
 class _Coded:
@@ -169,7 +211,10 @@ class _Coded:
     def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
         candidates, answers, inputs, judges = (self.names[name] for name in _NAMES)
         coded: list[tuple[int, ...]] = []
-        for seq, first, second, first_answer, second_answer, swapped, about, judge, verdict, planted in rows:
+        for row in rows:
+            seq, first, second, first_answer, second_answer, swapped, about, judge, verdict, planted, key = (
+                row
+            )
             if planted:
                 self.planted[seq] = judge
                 self.checks[judge] += 1
@@ -184,9 +229,11 @@ class _Coded:
             )
             (left, left_answer), (right, right_answer) = (two, one) if swapped else (one, two)
             place, who = inputs.setdefault(about, len(inputs)), judges.setdefault(judge, len(judges))
-            coded.append((seq, left, right, left_answer, right_answer, place, who, _CODE[verdict]))
-            self.counts[judge, Verdict(verdict)] += 1
-        self.extend(np.array(coded, _ROW))
+            told = place, who, _CODE[verdict], is_held_out(key)
+            coded.append((seq, left, right, left_answer, right_answer, *told))
+        rows_M = np.array(coded, _ROW)
+        self.extend(rows_M)
+        self._count(rows_M)
 
     def extend(self, rows_M: NDArray[np.void]) -> None:
         """Add rows whose names are known."""
@@ -201,11 +248,15 @@ class _Coded:
     def recount(self) -> None:
         """Count judges and verdicts anew."""
         self.checks = Counter(self.planted.values())
+        self.counts.clear()
+        self._count(self.table_M)
+
+    def _count(self, rows_M: NDArray[np.void]) -> None:
         judges = list(self.names["judges"])
-        key_M = self.table_M["judge"].astype(np.int64) * len(VERDICTS) + self.table_M["verdict"]
+        key_M = rows_M["judge"].astype(np.int64) * len(VERDICTS) + rows_M["verdict"]
         for key, count in enumerate(np.bincount(key_M, minlength=1).tolist()):
             if count:
-                self.counts[judges[key // len(VERDICTS)], VERDICTS[key % len(VERDICTS)]] = count
+                self.counts[judges[key // len(VERDICTS)], VERDICTS[key % len(VERDICTS)]] += count
 
     def take_out(self, seqs: Sequence[int]) -> None:
         """Let votes go that were undone."""
@@ -269,26 +320,33 @@ class ColumnReader:
         """The votes up to the last :meth:`follow`."""
         return self._coded.columns()
 
-    def follow(self) -> None:
-        """Take in what has happened since."""
+    def follow(self, *, bite: int | None = None) -> bool:
+        """Take in what has happened since; returns whether there is more.
+
+        Args:
+            bite: At most so many votes; all when left out.
+        """
         if not self._started:
             self._started = True
             self._load()
-        while self._advance():
+        if bite is not None:
+            return self._advance(bite)
+        while self._advance(self._part):
             pass
         if self._path is not None and len(self._coded.table_M) - self._written >= self._every:
             self._save()
+        return False
 
-    def _advance(self) -> bool:
+    def _advance(self, most: int) -> bool:
         """Read one slice; returns whether there is more."""
         with self._reading() as connection:
             last = last_link(connection)[0]
             if last == self.seq:
                 return False
             span = {"after": self.seq, "upto": last}
-            rows = connection.execute(_VOTES, {**span, "limit": self._part}).all()
+            rows = connection.execute(_VOTES, {**span, "limit": most}).all()
             # A vote that is undone by now was never read, and taking it out later does no harm.
-            whole = len(rows) < self._part
+            whole = len(rows) < most
             span["upto"] = last if whole else rows[-1].seq
             undone = [decode(text)["vote_seq"] for text in connection.execute(_UNDONE, span).scalars()]
             dropped = connection.execute(_DROPPED, span).scalars().all()

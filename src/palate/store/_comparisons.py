@@ -19,19 +19,14 @@ def comparisons(store: Store, state: StudyState, last: int) -> list[Comparison]:
         In the order of the votes, the latest last.
     """
     everybody = {**state.candidates, **state.withdrawn}
-    votes = [vote for vote in state.votes if vote.verdict.teaches][-last:] if last else []
+    votes = state.latest(last, teaching=True)
+    pairings = [state.pairing(vote.pairing_id) for vote in votes]
     hashes = {
-        address
-        for vote in votes
-        for address in (
-            state.pairings[vote.pairing_id].first_response,
-            state.pairings[vote.pairing_id].second_response,
-        )
+        address for pairing in pairings for address in (pairing.first_response, pairing.second_response)
     }
     shown = store.get_responses(hashes)
     found: list[Comparison] = []
-    for vote in votes:
-        pairing = state.pairings[vote.pairing_id]
+    for vote, pairing in zip(votes, pairings, strict=True):
         answers = {
             pairing.first: shown[pairing.first_response],
             pairing.second: shown[pairing.second_response],

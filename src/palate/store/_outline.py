@@ -5,15 +5,18 @@ them. Leaving them out, a start reads some hundred events and not millions.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, cast
 
 from sqlalchemy import Connection, Row, bindparam, func, select
 
 from palate.store import _schema as tables
 from palate.store._batch import last_link
+from palate.store._columns import VoteColumns
 from palate.store._events import EventKind, StoredEvent, decode
-from palate.store._state import EventSource, Progress, Stage, StudyState
+from palate.store._meetings import Meetings
+from palate.store._raters import Progress, Stage
+from palate.store._state import EventSource, StudyState
 from palate.types import Pairing, Verdict, Vote
 
 __all__ = ["OutlineSource", "StudyOutline", "last_setup", "read_setup"]
@@ -66,6 +69,34 @@ class OutlineSource(EventSource, Protocol):
         """How many pairings have come how far."""
         ...
 
+    def columns(self, *, patient: bool = False) -> VoteColumns:
+        """The votes that count; ``patient`` gives way to other threads while it reads."""
+        ...
+
+    def waiting(self) -> Mapping[str, tuple[Pairing, Progress]]:
+        """Pairings that wait for votes, and how far each has come."""
+        ...
+
+    def pairing(self, pairing_id: str) -> tuple[Pairing, Progress]:
+        """One pairing, and how far it has come."""
+        ...
+
+    def held(self) -> Mapping[str, int]:
+        """How many votes are awaited under leases that stand, by judge."""
+        ...
+
+    def latest_votes(self, count: int, *, teaching: bool = False) -> list[Vote]:
+        """The last votes that count."""
+        ...
+
+
+class _Now(NamedTuple):
+    """What is asked just now."""
+
+    seq: int
+    waiting: Mapping[str, tuple[Pairing, Progress]]
+    held: Mapping[str, int]
+
 
 class StudyOutline(StudyState):
     """What :class:`StudyState` says of a study, without going through every pairing, duel and vote.
@@ -75,14 +106,17 @@ class StudyOutline(StudyState):
 
     Args:
         source: The study, which it follows.
+        patient: Whether it gives way to other threads while it catches up, because nobody waits for it.
     """
 
-    def __init__(self, source: OutlineSource) -> None:
+    def __init__(self, source: OutlineSource, *, patient: bool = False) -> None:
         super().__init__()
+        self._patient = patient
         # Properties of this class take their place.
         del self.pairings, self.duels
         self._source = source
         self._whole: StudyState | None = None
+        self._asked: _Now | None = None
 
     def _everything(self) -> StudyState:
         whole = self._whole = self._whole or StudyState()
@@ -108,16 +142,45 @@ class StudyOutline(StudyState):
 
     @property
     def pending(self) -> list[Pairing]:
-        """From every event."""
-        return self._everything().pending
+        """Pairings that wait for votes, in the order in which they were opened."""
+        return [pairing for pairing, _ in self._now().waiting.values()]
 
     def stage(self, pairing_id: str) -> Stage:
-        """From every event."""
-        return self._everything().stage(pairing_id)
+        """How far a pairing has come."""
+        return self.progress(pairing_id).stage
 
     def progress(self, pairing_id: str) -> Progress:
-        """From every event."""
-        return self._everything().progress(pairing_id)
+        """The votes that a pairing wants, has and awaits."""
+        return self._find(pairing_id)[1]
+
+    def pairing(self, pairing_id: str) -> Pairing:
+        """One pairing."""
+        return self._find(pairing_id)[0]
+
+    @property
+    def opened(self) -> int:
+        """Not less than the number of votes, and not more than that of pairings."""
+        return len(self._source.columns())
+
+    def held_by(self, judge: str) -> int:
+        """How many pairings await a judge's vote under a lease that stands."""
+        return self._now().held.get(judge, 0)
+
+    def latest(self, count: int, *, teaching: bool = False) -> list[Vote]:
+        """The last votes that count, in order; or the last of those that teach."""
+        return self._source.latest_votes(count, teaching=teaching)
+
+    def meetings(self, pair: tuple[str, str], places: Iterable[str]) -> Meetings:
+        """What was voted on some inputs before, each vote a question."""
+        return Meetings(pair, places).add_votes(self._source.columns())
+
+    def _now(self) -> _Now:
+        if self._asked is None or self._asked.seq != self.seq:
+            self._asked = _Now(self.seq, self._source.waiting(), self._source.held())
+        return self._asked
+
+    def _find(self, pairing_id: str) -> tuple[Pairing, Progress]:
+        return self._now().waiting.get(pairing_id) or self._source.pairing(pairing_id)
 
     def expired(self, duel_id: str) -> bool:
         """From every event."""
@@ -150,6 +213,8 @@ class StudyOutline(StudyState):
         """Take in what has happened since; returns how many events that were."""
         del store
         before = self.seq
+        if self._patient:
+            self._source.columns(patient=True)
         events, last = self._source.setup_events(before)
         for event in events:
             self._step(event)

@@ -14,6 +14,7 @@ __all__ = [
     "GOLD",
     "LEASE_SECONDS",
     "REPEAT",
+    "Progress",
     "RaterRules",
     "Stage",
     "lease_end",
@@ -27,6 +28,27 @@ LEASE_SECONDS = 900.0
 GOLD, REPEAT = "gold", "repeat"
 # Duels between a duel and its repeat, so that nobody simply remembers what he said.
 APART = 10
+
+
+class Progress(NamedTuple):
+    """How far a pairing has come.
+
+    Args:
+        wanted: Votes that it wants, each of another judge.
+        given: Votes that count towards them.
+        held: Votes that are awaited from judges whose lease stands.
+        judges: Everybody who was shown it.
+    """
+
+    wanted: int
+    given: int = 0
+    held: int = 0
+    judges: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> Stage:
+        """That in a word."""
+        return stage_of(self.wanted, self.given, self.held)
 
 
 class RaterRules(NamedTuple):

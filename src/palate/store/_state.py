@@ -24,7 +24,8 @@ from palate.store._events import (
     pairing_of,
 )
 from palate.store._invitations import ACCESS, Invitations
-from palate.store._raters import GOLD, RaterRules, Stage, rater_rules, stage_of
+from palate.store._meetings import Meetings
+from palate.store._raters import GOLD, Progress, RaterRules, Stage, rater_rules
 from palate.types import Candidate, Input, Pairing, Verdict, Vote, digest
 
 __all__ = [
@@ -90,27 +91,6 @@ class ShownDuel(NamedTuple):
     planted: str = ""
 
 
-class Progress(NamedTuple):
-    """How far a pairing has come.
-
-    Args:
-        wanted: Votes that it wants, each of another judge.
-        given: Votes that count towards them.
-        held: Votes that are awaited from judges whose lease stands.
-        judges: Everybody who was shown it.
-    """
-
-    wanted: int
-    given: int = 0
-    held: int = 0
-    judges: tuple[str, ...] = ()
-
-    @property
-    def stage(self) -> Stage:
-        """That in a word."""
-        return stage_of(self.wanted, self.given, self.held)
-
-
 def guideline_version(guidelines: str) -> str:
     """The name of a wording of the guidelines: 16 hexadecimal digits of its hash."""
     return digest(guidelines)[:16]
@@ -145,7 +125,6 @@ class StudyState:
         closed: Why the person stopped the study, or ``None`` while it runs.
         invitations: Who may come in besides the owner.
         taught: How many votes that count say something about the candidates.
-        forgotten: How many votes were taken back or dropped, so that they do not count any more.
     """
 
     def __init__(self) -> None:
@@ -178,7 +157,6 @@ class StudyState:
         self._given: dict[str, list[int]] = {}
         self._held: Counter[str] = Counter()
         self.taught = 0
-        self.forgotten = 0
 
     @classmethod
     def replay(cls, events: Iterable[StoredEvent]) -> "StudyState":
@@ -193,10 +171,23 @@ class StudyState:
         """The votes that say something of candidates (not undone, not planted, not dropped), in order."""
         return list(self._votes.values())
 
-    def votes_after(self, seq: int) -> list[Vote]:
-        """Those of :attr:`votes` that came after an event; costs no more than they are."""
-        newest = itertools.takewhile(lambda vote: vote.seq > seq, reversed(self._votes.values()))
-        return list(newest)[::-1]
+    def latest(self, count: int, *, teaching: bool = False) -> list[Vote]:
+        """The last of :attr:`votes`, in order; or the last of those that teach."""
+        newest = (vote for vote in reversed(self._votes.values()) if vote.verdict.teaches or not teaching)
+        return list(itertools.islice(newest, count))[::-1]
+
+    @property
+    def opened(self) -> int:
+        """How many pairings were opened."""
+        return len(self.pairings)
+
+    def pairing(self, pairing_id: str) -> Pairing:
+        """One of them."""
+        return self.pairings[pairing_id]
+
+    def meetings(self, pair: tuple[str, str], places: Iterable[str]) -> Meetings:
+        """What was asked about some inputs before."""
+        return Meetings(pair, places).add(self.pairings.values())
 
     @property
     def checks(self) -> list[Vote]:
@@ -439,7 +430,6 @@ class StudyState:
         del self._vote_of[vote.duel_id]
         self._given[vote.judge].remove(seq)
         self.taught -= vote.verdict.teaches and not vote.planted
-        self.forgotten += not vote.planted
         duel = self.duels[vote.duel_id]
         self.duels[duel.id] = duel._replace(until=event.payload.get("until", duel.until))
         if not vote.planted:
@@ -468,7 +458,6 @@ class StudyState:
                     del votes[seq]
                     self._given[gone].remove(seq)
                     self.taught -= vote.verdict.teaches and not vote.planted
-                    self.forgotten += not vote.planted
                     self._dropped[seq] = silent
                 else:
                     votes[seq] = silent

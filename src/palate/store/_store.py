@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 from palate.errors import ConflictError, InputError, NotFoundError, StoreError
 from palate.operations import watch_vote
 from palate.store._append import append_events, read_inputs
+from palate.store._asked import held_places, latest_votes, one_pairing, waiting_pairings
 from palate.store._assign import assign
 from palate.store._backend import Backend, StoreInfo
 from palate.store._batch import Batch, last_link
@@ -47,17 +48,20 @@ from palate.store._invitations import ACCESS, Invitation, Invitations, access_ev
 from palate.store._outline import last_setup, read_setup
 from palate.store._people import new_pseudonym, put_name, rater_names, remove
 from palate.store._postgres_url import is_postgres, read_address
+from palate.store._raters import Progress
 from palate.store._reading import SLICE, read_slice
 from palate.store._sqlite import SqliteBackend
 from palate.store._verify import find_problems
 from palate.store._votes import check_ballot, last_duel, undo_last
 from palate.store._writer import Writer
-from palate.types import Ballot, Belief, Duel, Input, Json, Receipt, Response, Verdict
+from palate.types import Ballot, Belief, Duel, Input, Json, Pairing, Receipt, Response, Verdict, Vote
 
 __all__ = ["Store", "check_server", "open_store"]
 
 # How soon wait() sees what another process wrote.
 _POLL_SECONDS = 0.1
+# Votes that are read in a millisecond or two, and how many times as long a patient reader rests then.
+_BITE, _REST = 200, 3.0
 
 
 def open_store(
@@ -512,8 +516,19 @@ class Store:
 
     # What was voted, without reading every vote
 
-    def columns(self) -> VoteColumns:
-        """The votes that count, as columns of numbers."""
+    def columns(self, *, patient: bool = False) -> VoteColumns:
+        """The votes that count, as columns of numbers.
+
+        Args:
+            patient: Read new ones in bites with rests between, for the sake of this process's other threads.
+                The first time there are none yet who would wait.
+        """
+        more = patient and self._columns.seq > 0
+        while more:
+            began = time.perf_counter()
+            with self._columns_lock:
+                more = self._columns.follow(bite=_BITE)
+            time.sleep(_REST * (time.perf_counter() - began))
         with self._columns_lock:
             self._columns.follow()
             return self._columns.columns()
@@ -545,6 +560,32 @@ class Store:
         """How many pairings have come how far: ``ready``, ``shown``, ``voted``, ``withdrawn``."""
         with self.reading() as connection:
             return count_stages(connection)
+
+    # What is asked just now, and what was said last
+
+    def waiting(self) -> Mapping[str, tuple[Pairing, Progress]]:
+        """Pairings that wait for votes and how far each has come, in the order in which they were opened."""
+        with self.reading() as connection:
+            return waiting_pairings(connection)
+
+    def pairing(self, pairing_id: str) -> tuple[Pairing, Progress]:
+        """One pairing and how far it has come.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self.reading() as connection:
+            return one_pairing(connection, pairing_id)
+
+    def held(self) -> Mapping[str, int]:
+        """How many votes are awaited under leases that stand, by judge."""
+        with self.reading() as connection:
+            return held_places(connection)
+
+    def latest_votes(self, count: int, *, teaching: bool = False) -> list[Vote]:
+        """The last votes that count, planted ones left out, in order; or the last of those that teach."""
+        with self.reading() as connection:
+            return latest_votes(connection, count, teaching=teaching)
 
     def setup_events(self, after: int = 0) -> tuple[list[StoredEvent], int]:
         """The events that neither ask, show, vote nor undo, and the number of the last event of any kind."""

@@ -40,7 +40,7 @@ from palate.strategies import duel_bandit
 
 N, HONEST, EACH, RIGGING, RIGGED, PASSING = 20, 100, 20, 5, 40, 0.05
 RATERS = HONEST + RIGGING
-ATTACKS, PLACES = ("target", "hidden", "leader", "patient"), (2, 10, 0)
+ATTACKS, PLACES = ("none", "target", "hidden", "leader", "patient"), (2, 10, 0)
 
 
 def shown_pairs(rng):
@@ -165,10 +165,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--default-runs", type=int, default=0, help="simulations with the default strategy")
+    parser.add_argument("--attacks", choices=ATTACKS, nargs="+", default=ATTACKS)
     parser.add_argument("--places", type=int, nargs="+", default=PLACES, help="of the target; 0 is any")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    attacks = [("none", 0), *((attack, place) for attack in ATTACKS for place in options.places)]
+    attacks = [
+        (attack, place)
+        for attack in options.attacks
+        for place in (options.places if attack != "none" else (0,))
+    ]
     runs = []
     for seed in range(options.runs):
         runs.append(run(seed, attacks, seed < options.default_runs))

@@ -233,7 +233,9 @@ def _settled(kernel_NN: Array, judges: list[_Judge], machine_J: NDArray[np.bool_
             without = (total[0] - message_J[j][0], total[1] - message_J[j][1])
             judge = judges[j]
             modes = modes_J[j] = _modes(judge, _belief(prior_NN, *without), prior_NN, modes_J.get(j))
-            share_H = _shares(modes.log_evidence_H + judge.sorts.log_prior_H)
+            # Nobody is judged by those who happen to come first: all are heard once before.
+            heard_H = modes.log_evidence_H if sweeps > 1 else np.zeros(len(judge.sorts))
+            share_H = _shares(heard_H + judge.sorts.log_prior_H)
             message_J[j] = _spread(judge, _messages(judge, modes, prior_NN), share_H, size)
             moved = max(moved, float(np.abs(share_H - share_J.get(j, np.zeros(1))).max()))
             share_J[j] = share_H

@@ -40,7 +40,7 @@ from palate.strategies import duel_bandit
 
 N, HONEST, EACH, RIGGING, RIGGED, PASSING = 20, 100, 20, 5, 40, 0.05
 RATERS = HONEST + RIGGING
-ATTACKS, PLACES = ("target", "hidden", "leader", "patient"), (2, 10, 0)
+ATTACKS, PLACES = ("none", "target", "hidden", "leader", "patient"), (2, 10, 0)
 
 
 def shown_pairs(rng):
@@ -165,8 +165,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--default-runs", type=int, default=0, help="simulations with the default strategy")
+    parser.add_argument("--attacks", choices=ATTACKS, nargs="+", default=ATTACKS)
+    parser.add_argument("--places", type=int, nargs="+", default=PLACES, help="of the target; 0 is any")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    attacks = [
+        (attack, place)
+        for attack in options.attacks
+        for place in (options.places if attack != "none" else (0,))
+    ]
+    runs = []
+    for seed in range(options.runs):
+        runs.append(run(seed, attacks, seed < options.default_runs))
+        if options.write and (seed + 1) % 10 == 0:  # hours of work are not lost with the last one
+            options.write.write_text(table(attacks, runs), encoding="utf-8")
+    print(table(attacks, runs))
+    if options.write:
+        options.write.write_text(table(attacks, runs), encoding="utf-8")
+
+
+def table(attacks, runs):
     command = " ".join(["python", "benchmarks/rigged_votes.py", *sys.argv[1:]])
     lines = [
         "# Rigged votes",
@@ -174,7 +192,7 @@ def main():
         f"`{command}`",
         "",
         f"{N} candidates, {HONEST} honest raters with {EACH} votes each, {RIGGING} rigging ones with",
-        f"{RIGGED} each; {options.runs} simulations a row. *Kept*: the winner is the same as by the honest",
+        f"{RIGGED} each; {len(runs)} simulations a row. *Kept*: the winner is the same as by the honest",
         "votes alone, by the same method, ± one standard error. *Found*: share of the five whom the report",
         "flags for picking a candidate or voting in concert. *Wrongly*: honest raters so flagged, on",
         "average.",
@@ -182,13 +200,9 @@ def main():
         "| attack | target's place | kept, unweighted | kept, weighted | kept, default | found | wrongly |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    attacks = [("none", 0), *((attack, place) for attack in ATTACKS for place in PLACES)]
-    runs = [run(seed, attacks, seed < options.default_runs) for seed in range(options.runs)]
     table_RAF = np.array(runs, dtype=float)
     lines += [line(attack, place, table_RAF[:, k]) for k, (attack, place) in enumerate(attacks)]
-    print("\n".join(lines))
-    if options.write:
-        options.write.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

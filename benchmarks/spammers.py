@@ -4,14 +4,17 @@ python benchmarks/spammers.py --seeds 200 --write benchmarks/results/spammers.md
 
 64 candidates whose utilities are drawn from a Gaussian process over 8 features; every vote is cast by a rater
 drawn at random on the pair that the default strategy asks for. *Clean*: all ten are honest. *Weighted*: three
-of ten toss a coin, and the strategy knows who cast which vote. *Unweighted*: the same, without names.
-Regret is that of the report, in standard deviations of the utilities.
+of ten toss a coin, and the strategy knows who cast which vote. *Unweighted*: the same, without names. *Left
+out*: the same, but somebody who knows the three throws their votes away, which is the best that weighting
+can do, since votes of coins say nothing. Regret is that of the report, in standard deviations of the
+utilities. All four rows of a study share its utilities, raters and luck.
 
 For the area under the curve each rater casts 20 votes on random pairs, and raters are ranked by the
 probability that they say nothing (`palate.choice.fit_trust`).
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from palate.strategies import duel_bandit
 N, D, RATERS, SPAMMERS, VOTES = 64, 8, 10, 3, 300
 MARKS = (100, 200, 300)
 SLOPES = (1.5, 2.5, 5.0)
+WAYS = ("clean", "left out", "weighted", "unweighted")
 
 
 def problem(seed):
@@ -37,18 +41,20 @@ def problem(seed):
     return feature_ND, kernel_NN, utility_N / utility_N.std()
 
 
-def study(seed, slope, spammers, named):
+def study(seed, slope, way):
     """Regret after each mark."""
     feature_ND, _, utility_N = problem(seed)
     bandit = duel_bandit("default", feature_ND, seed=seed)
     rng = np.random.default_rng([seed, 1])
+    spammers = 0 if way == "clean" else SPAMMERS
     found = []
     for vote in range(1, VOTES + 1):
-        left, right = bandit.ask()
         rater, draw = int(rng.integers(RATERS)), rng.random()
-        gap = 0.0 if rater < spammers else slope * (utility_N[left] - utility_N[right])
-        said = "left" if draw < 1 / (1 + np.exp(-gap)) else "right"
-        bandit.tell(left, right, said, judge=f"rater {rater}" if named else None)
+        if way != "left out" or rater >= spammers:
+            left, right = bandit.ask()
+            gap = 0.0 if rater < spammers else slope * (utility_N[left] - utility_N[right])
+            said = "left" if draw < 1 / (1 + np.exp(-gap)) else "right"
+            bandit.tell(left, right, said, judge=None if way == "unweighted" else f"rater {rater}")
         if vote in MARKS:
             found.append(utility_N.max() - utility_N[bandit.best()])
     return found
@@ -76,23 +82,30 @@ def spread(values):
     return f"{values.mean():.3f} ± {values.std(ddof=1) / np.sqrt(len(values)):.3f}"
 
 
-def regret_table(seeds, slopes):
-    lines = [
-        f"| slope | raters | {' | '.join(f'{mark} votes' for mark in MARKS)} | against clean at {VOTES} |",
-        f"|--:|---|{'--:|' * (len(MARKS) + 1)}",
-    ]
-    for slope in slopes:
-        clean = None
-        for name, spammers, named in (
-            ("clean", 0, True),
-            ("30 % coins, weighted", SPAMMERS, True),
-            ("30 % coins, unweighted", SPAMMERS, False),
-        ):
-            table = np.array([study(seed, slope, spammers, named) for seed in range(seeds)])
-            clean = table[:, -1].mean() if clean is None else clean
-            cells = " | ".join(spread(column) for column in table.T)
-            lines.append(f"| {slope:g} | {name} | {cells} | {table[:, -1].mean() / max(clean, 1e-9):.2f} |")
-            print(lines[-1], flush=True)
+def ratio(regret_S, clean_S):
+    """Mean regret over that of the clean studies, with a 90 % interval by resampling whole studies."""
+    if not clean_S.any():
+        return "–"
+    rng = np.random.default_rng(0)
+    chosen_BS = rng.integers(len(clean_S), size=(4_000, len(clean_S)))
+    clean_B = clean_S[chosen_BS].mean(axis=1)
+    ratio_B = regret_S[chosen_BS].mean(axis=1)[clean_B > 0] / clean_B[clean_B > 0]
+    low, high = np.quantile(ratio_B, (0.05, 0.95))
+    return f"{regret_S.mean() / clean_S.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+def regret_table(regret_LWSM, slopes):
+    """One row for each slope and way; ``regret_LWSM`` is by slope, way, study and mark."""
+    marks = " | ".join(f"{mark} votes | ÷ clean" for mark in MARKS)
+    lines = [f"| slope | raters | {marks} |", f"|--:|---|{'--:|' * (2 * len(MARKS))}"]
+    for slope, regret_WSM in zip(slopes, regret_LWSM, strict=True):
+        for way, regret_SM in zip(WAYS, regret_WSM, strict=True):
+            cells = [
+                f"{spread(regret_M)} | {ratio(regret_M, clean_M)}"
+                for regret_M, clean_M in zip(regret_SM.T, regret_WSM[0].T, strict=True)
+            ]
+            name = way if way == "clean" else f"30 % coins, {way}"
+            lines.append(f"| {slope:g} | {name} | {' | '.join(cells)} |")
     return lines
 
 
@@ -104,7 +117,6 @@ def area_table(seeds, slopes):
                 found = [area(seed, slope, each, known) for seed in range(seeds)]
                 kind = "alike where features are" if known else "nothing known"
                 lines.append(f"| {slope:g} | {each} | {kind} | {spread(found)} |")
-                print(lines[-1], flush=True)
     return lines
 
 
@@ -116,24 +128,42 @@ def main():
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     area_seeds = options.area_seeds or options.seeds
-    parts = [
+    command = " ".join(["python", "benchmarks/spammers.py", *sys.argv[1:]])
+    rows, areas = [], []
+
+    def keep():
+        text = "\n".join(page(command, np.array(rows), options.slopes, areas, area_seeds)) + "\n"
+        if options.write:
+            options.write.write_text(text, encoding="utf-8")
+        return text
+
+    for seed in range(options.seeds):
+        rows.append([[study(seed, slope, way) for way in WAYS] for slope in options.slopes])
+        if seed % 20 == 19:  # hours of work are not lost with the last one
+            keep()
+    areas += area_table(area_seeds, options.slopes)
+    print(keep())
+
+
+def page(command, regret_SLWM, slopes, areas, area_seeds):
+    """The whole file."""
+    return [
         "# Raters who toss a coin",
         "",
-        f"`python benchmarks/spammers.py --seeds {options.seeds} --area-seeds {area_seeds} --slopes "
-        f"{' '.join(f'{slope:g}' for slope in options.slopes)}`",
+        f"`{command}`",
         "",
-        f"Ten raters, three of whom toss a coin; {N} candidates, {VOTES} votes, {options.seeds} studies",
+        f"Ten raters, three of whom toss a coin; {N} candidates, {VOTES} votes, {len(regret_SLWM)} studies",
         "a row. The slope is the log-odds of a vote between candidates one standard deviation of utility",
-        "apart. Regret of the report in standard deviations, mean and standard error.",
+        "apart. Regret of the report in standard deviations, mean and standard error, and what it is of the",
+        "clean studies' regret, with a 90 % interval. *Left out*: somebody who knows the three throws their",
+        "votes away, which is the best that weighting can do.",
         "",
-        *(regret_table(options.seeds, options.slopes) if options.seeds else []),
+        *(regret_table(regret_SLWM.transpose(1, 2, 0, 3), slopes) if len(regret_SLWM) else []),
         "",
         f"Who is a coin, from votes on random pairs, {area_seeds} studies a row:",
         "",
-        *area_table(area_seeds, options.slopes),
+        *areas,
     ]
-    if options.write:
-        options.write.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

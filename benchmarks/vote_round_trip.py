@@ -5,7 +5,7 @@ python benchmarks/vote_round_trip.py --write benchmarks/results/vote_round_trip.
 The page's server runs in a process of its own on a study that has 100,000 votes; this process is the client
 and keeps 32 requests in flight over 32 connections that stay open. The export of all votes runs in a third
 process. Every reply is checked to be an acknowledgement, and in the end the store must hold exactly the
-acknowledged votes.
+acknowledged votes. What other programs take of the cores meanwhile is measured too, where the system tells.
 """
 
 import argparse
@@ -42,7 +42,7 @@ CHUNK = 2_000
 
 
 class Round(NamedTuple):
-    """One measurement. Latencies in milliseconds."""
+    """One measurement. Latencies in milliseconds; how many cores other programs took."""
 
     beside: str
     votes: int
@@ -50,6 +50,7 @@ class Round(NamedTuple):
     p50: float
     p99: float
     worst: float
+    others: float
 
 
 def prepare(path: Path, votes: int, duels: int) -> list[str]:
@@ -147,10 +148,23 @@ async def vote(link: str, cookie: str, todo: list[str], tag: str) -> tuple[list[
     return taken, time.perf_counter() - began
 
 
-def measured(beside: str, taken: list[float], seconds: float) -> Round:
+def measured(beside: str, taken: list[float], seconds: float, others: float) -> Round:
     ordered = sorted(1000 * value for value in taken)
     n = len(ordered)
-    return Round(beside, n, n / seconds, ordered[n // 2], ordered[int(0.99 * n)], ordered[-1])
+    return Round(
+        beside, n, n / seconds, ordered[n // 2], ordered[int(0.99 * n)], ordered[-1], others / seconds
+    )
+
+
+def not_ours(processes: list[int]) -> float:
+    """Processor seconds since the start that went to neither this process nor the given ones."""
+    try:
+        ticks = [int(part) for part in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        lines = [Path(f"/proc/{number}/stat").read_text() for number in (os.getpid(), *processes)]
+    except OSError:
+        return float("nan")
+    own = sum(int(part) for line in lines for part in line.rsplit(")", 1)[1].split()[11:13])
+    return (sum(ticks) - ticks[3] - ticks[4] - own) / os.sysconf("SC_CLK_TCK")
 
 
 def export_loop(path: Path, folder: Path) -> None:
@@ -188,7 +202,10 @@ def run_rounds(
                 assert stream
                 threading.Thread(target=lambda s=stream, q=lines: [q.put(x) for x in s], daemon=True).start()
                 time.sleep(1.5)  # the export is well under way, its imports done
+            running = [serving.pid, *([exporting.pid] if exporting else [])]
+            before = not_ours(running)
             taken, seconds = uvloop.run(vote(link, cookie, todo, f"round-{number}"))
+            others = not_ours(running) - before
             acknowledged += len(taken)
             if exporting:
                 still = exporting.poll() is None
@@ -197,7 +214,7 @@ def run_rounds(
                 assert still, "the export ended with an error"
                 exports += [lines.get() for _ in range(lines.qsize())]
             if number:
-                rounds.append(measured(beside, taken, seconds))
+                rounds.append(measured(beside, taken, seconds, others))
     finally:
         serving.terminate()
         serving.wait()
@@ -222,11 +239,12 @@ def table(rounds: list[Round], arguments: argparse.Namespace, checked: str, stor
         f"load average before: {arguments.load:.2f}; five million additions of plain Python take "
         f"{pace():.2f} s. Client, server and export share the cores.",
         "",
-        "| beside | votes | acknowledged/s | p50, ms | p99, ms | worst, ms |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| beside | votes | acknowledged/s | p50, ms | p99, ms | worst, ms | cores taken by others |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {r.beside} | {r.votes:,} | {r.per_second:,.0f} | {r.p50:.1f} | {r.p99:.1f} | {r.worst:.1f} |"
+        f"| {r.beside} | {r.votes:,} | {r.per_second:,.0f} | {r.p50:.1f} | {r.p99:.1f} | {r.worst:.1f} | "
+        f"{r.others:.2f} |"
         for r in rounds
     ]
     lines += [

@@ -136,13 +136,19 @@ class _Judge(NamedTuple):
 
 
 class _Modes(NamedTuple):
-    """Of each hypothesis: the mode, its natural parameters, and the log evidence."""
+    """Of each hypothesis: the mode, its natural parameters, the prior's covariance, and the log evidence."""
 
     at_HP: Array
     precision_HPP: Array
     pull_HP: Array
-    covariance_HPP: Array
+    prior_HPP: Array
     log_evidence_H: Array
+
+    @property
+    def variance_HP(self) -> Array:
+        """The posterior's; few who ask for the mode want to know."""
+        system_HPP = np.eye(self.at_HP.shape[1]) + self.precision_HPP @ self.prior_HPP
+        return np.einsum("hpq,hqp->hp", self.prior_HPP, np.linalg.inv(system_HPP))
 
 
 def fit_trust(
@@ -206,6 +212,7 @@ class _State(NamedTuple):
     scale: float
     message_J: dict[int, tuple[Array, Array]]
     share_J: dict[int, Array]
+    modes_J: dict[int, _Modes]
     sweeps: int
 
 
@@ -216,6 +223,7 @@ def _settled(kernel_NN: Array, judges: list[_Judge], machine_J: NDArray[np.bool_
     size = len(kernel_NN)
     message_J = {j: (np.zeros((size, size)), np.zeros(size)) for j in order}
     share_J: dict[int, Array] = {}
+    modes_J: dict[int, _Modes] = {}
     scale, sweeps, moved = _SCALE, 0, np.inf
     while sweeps < _SWEEPS and moved > _TOLERANCE:
         sweeps, moved = sweeps + 1, 0.0
@@ -224,8 +232,10 @@ def _settled(kernel_NN: Array, judges: list[_Judge], machine_J: NDArray[np.bool_
         for j in order:
             without = (total[0] - message_J[j][0], total[1] - message_J[j][1])
             judge = judges[j]
-            modes = _modes(judge, _belief(prior_NN, *without), prior_NN)
-            share_H = _shares(modes.log_evidence_H + judge.sorts.log_prior_H)
+            modes = modes_J[j] = _modes(judge, _belief(prior_NN, *without), prior_NN, modes_J.get(j))
+            # Nobody is judged by those who happen to come first: all are heard once before.
+            heard_H = modes.log_evidence_H if sweeps > 1 else np.zeros(len(judge.sorts))
+            share_H = _shares(heard_H + judge.sorts.log_prior_H)
             message_J[j] = _spread(judge, _messages(judge, modes, prior_NN), share_H, size)
             moved = max(moved, float(np.abs(share_H - share_J.get(j, np.zeros(1))).max()))
             share_J[j] = share_H
@@ -235,7 +245,7 @@ def _settled(kernel_NN: Array, judges: list[_Judge], machine_J: NDArray[np.bool_
         updated = float(np.sqrt((_SCALE_VOTES * _SCALE**2 + second) / (_SCALE_VOTES + rank)))
         moved = max(moved, abs(np.log(updated / scale)) if sweeps < _SWEEPS else 0.0)
         scale = updated
-    return _State(scale, message_J, share_J, sweeps)
+    return _State(scale, message_J, share_J, modes_J, sweeps)
 
 
 def _concerts(
@@ -337,8 +347,11 @@ def _own(judge: _Judge, prior_NN: Array) -> Array:
     return _prior(judge, prior_TT, share_H[:, None, None] * prior_TT)
 
 
-def _modes(judge: _Judge, without: Gaussian, prior_NN: Array) -> _Modes:
-    """Laplace's approximation under every hypothesis at once, by damped Newton steps."""
+def _modes(judge: _Judge, without: Gaussian, prior_NN: Array, near: _Modes | None = None) -> _Modes:
+    """Laplace's approximation under every hypothesis at once, by damped Newton steps.
+
+    ``near`` are the modes under a belief that was much the same; the first step starts there.
+    """
     sorts, touched_T = judge.sorts, judge.touched_T
     known = without.among(touched_T)
     covariance_HPP = _own(judge, prior_NN)
@@ -349,37 +362,45 @@ def _modes(judge: _Judge, without: Gaussian, prior_NN: Array) -> _Modes:
     mean_HP = np.zeros(covariance_HPP.shape[:2])
     mean_HP[:, : len(touched_T)] = through_H[:, None] * known.mean_N
     dual_HP, at_HP = np.zeros_like(mean_HP), mean_HP
+    if near is not None:
+        dual_HP = _dual(near.precision_HPP, near.pull_HP, covariance_HPP, mean_HP)
+        at_HP = mean_HP + np.einsum("hpq,hq->hp", covariance_HPP, dual_HP)
+    height_H = _height(judge, at_HP, dual_HP, mean_HP)
     for _ in range(_STEPS):
-        precision_HPP, pull_HP = _linearised(judge, at_HP)
-        against_HP = pull_HP - np.einsum("hpq,hq->hp", precision_HPP, mean_HP)
-        system_HPP = np.eye(judge.design_MP.shape[1]) + precision_HPP @ covariance_HPP
-        towards_HP = np.linalg.solve(system_HPP, against_HP[:, :, None])[:, :, 0] - dual_HP
+        towards_HP = _dual(*_linearised(judge, at_HP), covariance_HPP, mean_HP) - dual_HP
         shift_HP = np.einsum("hpq,hq->hp", covariance_HPP, towards_HP)
-        length_H = _length(judge, (at_HP, dual_HP), (shift_HP, towards_HP), mean_HP)
+        length_H, height_H = _length(judge, (at_HP, dual_HP), (shift_HP, towards_HP), mean_HP, height_H)
         at_HP = at_HP + length_H[:, None] * shift_HP
         dual_HP = dual_HP + length_H[:, None] * towards_HP
         if np.abs(shift_HP).max(initial=0.0) < _STEP:
             break
     precision_HPP, pull_HP = _linearised(judge, at_HP)
     system_HPP = np.eye(judge.design_MP.shape[1]) + precision_HPP @ covariance_HPP
-    height_H = _height(judge, at_HP, dual_HP, mean_HP)
     log_evidence_H = height_H - 0.5 * np.linalg.slogdet(system_HPP).logabsdet
-    posterior_HPP = covariance_HPP @ np.linalg.inv(system_HPP)
-    return _Modes(at_HP, precision_HPP, pull_HP, posterior_HPP, log_evidence_H)
+    return _Modes(at_HP, precision_HPP, pull_HP, covariance_HPP, log_evidence_H)
 
 
-def _length(judge: _Judge, here: tuple[Array, Array], way: tuple[Array, Array], mean_HP: Array) -> Array:
-    """Of 1, 1/2, 1/4, … the longest part of each step that does not go down."""
-    height_H = _height(judge, *here, mean_HP)
-    height_H = height_H - 1e-9 * (1.0 + np.abs(height_H))
+def _dual(precision_HPP: Array, pull_HP: Array, covariance_HPP: Array, mean_HP: Array) -> Array:
+    """Prior precision times the way from the prior's mean to the mode, for a likelihood that is Gaussian."""
+    against_HP = pull_HP - np.einsum("hpq,hq->hp", precision_HPP, mean_HP)
+    system_HPP = np.eye(mean_HP.shape[1]) + precision_HPP @ covariance_HPP
+    return np.linalg.solve(system_HPP, against_HP[:, :, None])[:, :, 0]
+
+
+def _length(
+    judge: _Judge, here: tuple[Array, Array], way: tuple[Array, Array], mean_HP: Array, height_H: Array
+) -> tuple[Array, Array]:
+    """Of 1, 1/2, 1/4, … the longest part of each step that does not go down, and how high it leads."""
+    lowest_H = height_H - 1e-9 * (1.0 + np.abs(height_H))
     length_H = np.ones(len(height_H))
     for _ in range(_HALVINGS):
         place, dual = (at + length_H[:, None] * along for at, along in zip(here, way, strict=True))
-        worse_H = _height(judge, place, dual, mean_HP) < height_H
+        height_H = _height(judge, place, dual, mean_HP)
+        worse_H = height_H < lowest_H
         if not worse_H.any():
             break
         length_H = np.where(worse_H, 0.5 * length_H, length_H)
-    return length_H
+    return length_H, height_H
 
 
 def _height(judge: _Judge, at_HP: Array, dual_HP: Array, mean_HP: Array) -> Array:
@@ -432,7 +453,7 @@ def _result(
     machine_J: NDArray[np.bool_],
     concerts: tuple[Concert, ...],
 ) -> TrustFit:
-    scale, message_J, share_J, sweeps = state
+    scale, message_J, share_J, modes_J, sweeps = state
     prior_NN, size = scale**2 * kernel_NN, len(kernel_NN)
     total = _sum(message_J, size)
     belief = _belief(prior_NN, *total)
@@ -449,7 +470,7 @@ def _result(
         precision_JNN[j], pull_JN[j] = message_J[j]
         without = _belief(prior_NN, total[0] - precision_JNN[j], total[1] - pull_JN[j])
         without_JN[j] = without.mean_N
-        modes = _modes(judge, without, prior_NN)
+        modes = _modes(judge, without, prior_NN, modes_J[j])
         fit = _described(judge, modes, share_J[j], without, told_J[j] / everything)
         if people and len(message_J) > 1:
             message = _messages(judge, modes, prior_NN)
@@ -476,8 +497,7 @@ def _silent(judge: _Judge, winner: int) -> JudgeFit:
 def _described(judge: _Judge, modes: _Modes, share_H: Array, without: Gaussian, influence: float) -> JudgeFit:
     sorts, size = judge.sorts, len(judge.touched_T)
     mean_P = share_H @ modes.at_HP
-    variance_HP = np.einsum("hpp->hp", modes.covariance_HPP)
-    std_P = np.sqrt(np.maximum(share_H @ (variance_HP + (modes.at_HP - mean_P) ** 2), 0.0))
+    std_P = np.sqrt(np.maximum(share_H @ (modes.variance_HP + (modes.at_HP - mean_P) ** 2), 0.0))
     coin, other, contrary = (float(share_H[sorts.kind_H == kind].sum()) for kind in (COIN, OWN_AIM, CONTRARY))
     return JudgeFit(
         votes=judge.votes,

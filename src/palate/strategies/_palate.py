@@ -16,7 +16,7 @@ see docs/lab-log.md. Scale and habits are learnt anew after each of the first te
 votes have grown by a quarter; in between, a vote is taken in by one exact rank-one step (assumed-density
 filtering), which costs the votes times the candidates and no more. Learning anew costs the cube of the votes
 or of the utilities that they touch, whichever are fewer; from 32 votes on a thread does it, and it counts
-when an eighth more votes have come (_ahead.py). Responses that became known, which give the votes a prior of
+when an eighth more votes have come (_beside.py). Responses that became known, which give the votes a prior of
 their own (_answers.py), are taken in at the same checkpoints. The belief is nevertheless a function of what
 was told alone: fitting from nothing starts at the last such checkpoint.
 """
@@ -44,7 +44,7 @@ from palate.choice import (
     variance_removed,
 )
 from palate.errors import ConfigError
-from palate.strategies._ahead import Ahead
+from palate.strategies._beside import Beside
 from palate.strategies._answers import AnsweredPrior, Answers, answered_prior
 from palate.strategies._checks import check_number
 from palate.strategies._habits import (
@@ -202,7 +202,7 @@ class Believed:
 class _Prepared:
     prior: _AnyPrior
     kept: dict[int, Believed] = field(default_factory=dict[int, Believed])
-    ahead: Ahead[Believed] = field(default_factory=Ahead[Believed])
+    beside: Beside[Believed] = field(default_factory=Beside[Believed])
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class Palate:
     def fit(self, prepared: _Prepared, history: History) -> Believed:
         """Go on from the newest fit of the same votes since the last checkpoint, or start there."""
         votes, checkpoint = len(history), palate_checkpoint(len(history))
-        kept, ahead = prepared.kept, prepared.ahead
+        kept, beside = prepared.kept, prepared.beside
 
         def learn(past: History) -> Believed:
             return self._learn(prepared.prior, past)
@@ -244,13 +244,13 @@ class Palate:
             k for k, fit in kept.items()
             if fit.learnt == checkpoint and k <= votes and fit.history.same_as(history.until(k))
         ]  # fmt: skip
-        now = kept[max(known)] if known else ahead.claim(checkpoint, history)
+        now = kept[max(known)] if known else beside.claim(checkpoint, history)
         now = _go_on(now or learn(history.until(checkpoint)), history)
         kept[votes] = now
         for old in sorted(kept)[:-2]:
             del kept[old]
         if _after(checkpoint) <= votes:
-            ahead.follow(_after(checkpoint), history, learn, _go_on)
+            beside.follow(_after(checkpoint), history, learn, _go_on)
         return now
 
     def _learn(self, prior: _AnyPrior, history: History) -> Believed:

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from palate.strategies._protocol import History
 
-__all__ = ["Ahead"]
+__all__ = ["Beside"]
 
 
 class _Fitted(Protocol):
@@ -24,7 +24,7 @@ class _Fitted(Protocol):
 _F = TypeVar("_F", bound=_Fitted)
 
 
-class Ahead(Generic[_F]):
+class Beside(Generic[_F]):
     """One fit that is under way. A copy of it, or what is read back from a pickle, has nothing under way."""
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class Ahead(Generic[_F]):
         self._begun: History | None = None
         self._thread: Thread | None = None
 
-    def __reduce__(self) -> tuple[type["Ahead[_F]"], tuple[()]]:
-        return Ahead, ()
+    def __reduce__(self) -> tuple[type["Beside[_F]"], tuple[()]]:
+        return Beside, ()
 
     def follow(
         self,
@@ -84,5 +84,5 @@ class Ahead(Generic[_F]):
             if self._begun is begun:
                 self._found = found
 
-        self._thread = Thread(target=keep, name="palate-learns-ahead", daemon=True)
+        self._thread = Thread(target=keep, name="palate-learns-beside", daemon=True)
         self._thread.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from palate.strategies._ahead import Ahead
+from palate.strategies._beside import Beside
 from palate.strategies._protocol import History
 
 _PATIENCE = 20.0
@@ -37,8 +37,8 @@ def told(size: int, first: int = 0) -> History:
     return History(first_M, first_M + 1, np.ones(size))
 
 
-def test_what_was_learnt_ahead_is_there_when_it_counts() -> None:
-    ahead = Ahead[Fit]()
+def test_what_was_learnt_beside_is_there_when_it_counts() -> None:
+    beside = Beside[Fit]()
     begun, may_go_on = threading.Event(), threading.Event()
 
     def slowly(history: History) -> Fit:
@@ -46,19 +46,19 @@ def test_what_was_learnt_ahead_is_there_when_it_counts() -> None:
         assert may_go_on.wait(_PATIENCE)
         return learn(history)
 
-    ahead.follow(4, told(4), slowly, go_on)
+    beside.follow(4, told(4), slowly, go_on)
     assert begun.wait(_PATIENCE)
-    ahead.follow(4, told(5), slowly, go_on)  # returns at once: the work is under way
+    beside.follow(4, told(5), slowly, go_on)  # returns at once: the work is under way
     may_go_on.set()
-    found = ahead.claim(4, told(6))
+    found = beside.claim(4, told(6))
     assert found is not None
     assert found.steps == (4,)
-    assert ahead.claim(4, told(6)) is None
+    assert beside.claim(4, told(6)) is None
 
 
 def test_votes_that_come_meanwhile_are_taken_in() -> None:
-    ahead = Ahead[Fit]()
-    ahead.follow(4, told(4), learn, go_on)
+    beside = Beside[Fit]()
+    beside.follow(4, told(4), learn, go_on)
     seen: list[tuple[int, ...]] = []
 
     def and_tell(fit: Fit, history: History) -> Fit:
@@ -66,36 +66,36 @@ def test_votes_that_come_meanwhile_are_taken_in() -> None:
         return go_on(fit, history)
 
     for _ in range(1000):
-        ahead.follow(4, told(6), learn, and_tell)
+        beside.follow(4, told(6), learn, and_tell)
         if seen:
             break
         threading.Event().wait(0.01)
-    found = ahead.claim(4, told(7))
+    found = beside.claim(4, told(7))
     assert found is not None
     assert found.steps == (4, 6)
 
 
 def test_other_votes_are_not_mistaken_for_those_learnt_from() -> None:
-    ahead = Ahead[Fit]()
-    ahead.follow(4, told(4), learn, go_on)
-    assert ahead.claim(4, told(5, first=7)) is None  # a vote was undone meanwhile
-    assert ahead.claim(3, told(5)) is None
-    assert ahead.claim(4, told(5)) is not None
+    beside = Beside[Fit]()
+    beside.follow(4, told(4), learn, go_on)
+    assert beside.claim(4, told(5, first=7)) is None  # a vote was undone meanwhile
+    assert beside.claim(3, told(5)) is None
+    assert beside.claim(4, told(5)) is not None
 
 
 def test_work_that_fails_is_left_to_who_needs_it() -> None:
-    ahead = Ahead[Fit]()
+    beside = Beside[Fit]()
 
     def fail(history: History) -> Fit:
         raise ZeroDivisionError
 
-    ahead.follow(2, told(2), fail, go_on)
-    assert ahead.claim(2, told(2)) is None
+    beside.follow(2, told(2), fail, go_on)
+    assert beside.claim(2, told(2)) is None
 
 
 def test_a_copy_has_nothing_under_way() -> None:
-    ahead = Ahead[Fit]()
-    ahead.follow(2, told(2), learn, go_on)
-    other = copy.deepcopy(ahead)
+    beside = Beside[Fit]()
+    beside.follow(2, told(2), learn, go_on)
+    other = copy.deepcopy(beside)
     assert other.claim(2, told(2)) is None
-    assert ahead.claim(2, told(2)) is not None
+    assert beside.claim(2, told(2)) is not None

@@ -44,8 +44,8 @@ from palate.choice import (
     variance_removed,
 )
 from palate.errors import ConfigError
-from palate.strategies._beside import Beside
 from palate.strategies._answers import AnsweredPrior, Answers, answered_prior
+from palate.strategies._beside import Beside
 from palate.strategies._checks import check_number
 from palate.strategies._habits import (
     SIDE_VARIANCE,

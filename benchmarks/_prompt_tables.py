@@ -43,9 +43,17 @@ def features(templates: list[str], kind: str = "wording") -> np.ndarray:
     return beside_embedding(embedding_ND, templates) if kind == "wording" else embedding_ND
 
 
-def usable_models(table: dict) -> list[str]:
+def pool_rows(table: dict, pool: str) -> np.ndarray:
+    """Rows of the prompts that take part: all, or those that still mean what the task does (*correct*)."""
+    return np.flatnonzero(table["correct"]) if pool == "correct" else np.arange(len(table["templates"]))
+
+
+def usable_models(table: dict, pool: str = "all") -> list[str]:
     """Models on which the prompts differ, in the table's order."""
-    return [m for m, accuracy in table["accuracy"].items() if np.std(accuracy) >= LEAST_SPREAD]
+    rows = pool_rows(table, pool)
+    return [
+        m for m, accuracy in table["accuracy"].items() if np.std(np.array(accuracy)[rows]) >= LEAST_SPREAD
+    ]
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class Unit:
     seed: int
     votes: int
     kind: str
+    pool: str = "all"
 
     @property
     def key(self) -> str:

@@ -26,7 +26,17 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from _prompt_tables import CONDITIONS, SLOPES, Rater, Unit, features, load_tables, split, usable_models
+from _prompt_tables import (
+    CONDITIONS,
+    SLOPES,
+    Rater,
+    Unit,
+    features,
+    load_tables,
+    pool_rows,
+    split,
+    usable_models,
+)
 
 from palate.strategies import duel_bandit
 
@@ -65,9 +75,10 @@ def _problem(task: str, kind: str) -> tuple[dict, np.ndarray]:
 def play(unit: Unit) -> dict:
     """Run one study; returns the true score of the report after every vote, and what P(best) said."""
     table, feature_ND = _problem(unit.task, unit.kind)
-    truth_N = np.array(table["accuracy"][unit.model])
+    rows = pool_rows(table, unit.pool)
+    truth_N = np.array(table["accuracy"][unit.model])[rows]
     name, options = STRATEGIES[unit.strategy]
-    bandit = duel_bandit(name, feature_ND, unit.seed, **options)
+    bandit = duel_bandit(name, feature_ND[rows], unit.seed, **options)
     rater = Rater(unit, truth_N)
     sides = np.random.default_rng([unit.seed, 1])
     width = float(truth_N.max() - truth_N.mean())
@@ -92,10 +103,20 @@ def units(options: argparse.Namespace) -> list[Unit]:
     found = []
     for seed in range(options.seeds):
         for task in split(list(tables), options.split)[: options.tasks]:
-            models = usable_models(tables[task])
+            models = usable_models(tables[task], options.pool)
             chosen = models if options.models == "all" else [models[seed % len(models)]]
             found += [
-                Unit(strategy, task, model, slope, condition, seed, options.votes, options.features)
+                Unit(
+                    strategy,
+                    task,
+                    model,
+                    slope,
+                    condition,
+                    seed,
+                    options.votes,
+                    options.features,
+                    options.pool,
+                )
                 for model in chosen
                 for slope in options.slopes
                 for condition in options.conditions
@@ -322,6 +343,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--models", choices=("one", "all"), default="one", help="one a seed, in turn, or all")
     parser.add_argument("--votes", type=int, default=150)
     parser.add_argument("--features", choices=("wording", "embedding"), default="wording")
+    parser.add_argument(
+        "--pool", choices=("all", "correct"), default="all", help="only paraphrases that mean it"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
         "--cache", type=Path, default=Path.home() / ".cache" / "palate" / "votes_needed.jsonl"

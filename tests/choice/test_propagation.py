@@ -142,7 +142,7 @@ def test_both_forms_of_a_prior_give_one_belief(rank: int) -> None:
     noise = np.diag(1.0 / one.sites.precision_S)
     told = cross.T @ np.linalg.solve(direct.kernel_SS + noise, cross)
     for prior, fit, rows in ((direct, one, cross.copy()), (latent, other, latent.kernel_LL.copy())):
-        half = prior.halves(fit.sites, rows)
+        half = prior.halving(fit.sites)(rows)
         assert half.T @ half == pytest.approx(told, abs=1e-4)
     assert cross.T @ np.linalg.solve(direct.kernel_SS + noise, one.sites.pull_S / one.sites.precision_S) == (
         pytest.approx(mean, abs=1e-5)

@@ -118,9 +118,9 @@ def test_votes_between_checkpoints_are_close_to_a_whole_fit() -> None:
 
 def test_the_belief_is_a_function_of_the_history_alone() -> None:
     feature = np.random.default_rng(5).standard_normal((12, 4))
-    strategy, history = palate(), votes(12, 40)
+    strategy, history = palate(), votes(12, 64)
     warm = strategy.prepare(feature)
-    for count in range(41):
+    for count in range(65):
         grown = strategy.fit(warm, history.until(count))
         cold = strategy.fit(strategy.prepare(feature), history.until(count))
         assert grown.mean_E.tolist() == cold.mean_E.tolist()
@@ -276,8 +276,10 @@ def test_judges_who_toss_coins_are_noticed() -> None:
 
 
 def test_checkpoints_grow_by_a_quarter() -> None:
-    marks = sorted({palate_checkpoint(n) for n in range(60)})
+    marks = sorted({palate_checkpoint(n) for n in range(62)})
     assert marks == [*range(11), 13, 17, 22, 28, 35, 44, 55]
+    # From 32 votes on, what is learnt counts an eighth more votes later.
+    assert [palate_checkpoint(n) for n in (27, 28, 38, 39, 60, 61)] == [22, 28, 28, 35, 44, 55]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ votes on thousands of candidates want the first, thousands of votes on a few hun
 Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", sections 2.1.2 and 3.4.3.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -20,6 +21,8 @@ from palate.errors import InputError
 from palate.types import Array
 
 __all__ = ["DirectPrior", "LatentPrior", "SiteBelief", "SitePrior", "Sites", "root_of"]
+
+Halving: TypeAlias = Callable[[Array], Array]
 
 _RANK = 1e-12  # eigenvalues below this share of the largest are rounding
 
@@ -70,20 +73,21 @@ class DirectPrior:
         """``A^T value``; the sites stand for themselves here."""
         return value_S
 
-    def halves(self, sites: Sites, cross_SE: Array) -> Array:
-        """Rows h with ``cov(E | votes) = cov(E) - h^T h``.
+    def halving(self, sites: Sites) -> Halving:
+        """What turns prior covariances into rows h with ``cov(E | votes) = cov(E) - h^T h``.
 
-        Args:
-            sites: Those of the votes.
-            cross_SE: Prior covariance of the sites' values with E other quantities; overwritten.
+        It is given those of the sites' values with any E other quantities, ``(S, E)``, and overwrites them.
         """
         from scipy.linalg import solve_triangular
 
         root_S = np.sqrt(sites.precision_S)
-        cross_SE *= root_S[:, None]
-        return solve_triangular(
-            self._factor(root_S), cross_SE, lower=True, overwrite_b=True, check_finite=False
-        )
+        factor_SS = self._factor(root_S)
+
+        def halves(cross_SE: Array) -> Array:
+            cross_SE *= root_S[:, None]
+            return solve_triangular(factor_SS, cross_SE, lower=True, overwrite_b=True, check_finite=False)
+
+        return halves
 
     def _factor(self, root_S: Array) -> Array:
         system_SS = root_S[:, None] * self.kernel_SS * root_S[None, :]
@@ -146,21 +150,23 @@ class LatentPrior:
             np.bincount(self.place_SK.ravel(), told_SK.ravel(), len(self.kernel_LL)), np.float64
         )
 
-    def halves(self, sites: Sites, cross_LE: Array) -> Array:
-        """Rows h with ``cov(E | votes) = cov(E) - h^T h``, one a latent value that votes tell of.
+    def halving(self, sites: Sites) -> Halving:
+        """What turns prior covariances into rows h with ``cov(E | votes) = cov(E) - h^T h``.
 
-        Args:
-            sites: Those of the votes.
-            cross_LE: Prior covariance of the latent values with E other quantities.
+        It is given those of the latent values with any E other quantities, ``(L, E)``, and makes one row of
+        each that votes tell of.
         """
         from scipy.linalg import solve_triangular
 
         told_GL = root_of(self._told(sites.precision_S)).T
         system_GG = told_GL @ self.kernel_LL @ told_GL.T
         system_GG[np.diag_indices_from(system_GG)] += 1.0
-        return solve_triangular(
-            np.linalg.cholesky(system_GG), told_GL @ cross_LE, lower=True, check_finite=False
-        )
+        factor_GG = np.linalg.cholesky(system_GG)
+
+        def halves(cross_LE: Array) -> Array:
+            return solve_triangular(factor_GG, told_GL @ cross_LE, lower=True, check_finite=False)
+
+        return halves
 
     def _told(self, precision_S: Array) -> Array:
         """``A^T P A``."""

@@ -15,9 +15,10 @@ Moments, not the mode: with a consistent judge Laplace's approximation breaks do
 see docs/lab-log.md. Scale and habits are learnt anew after each of the first ten votes and then whenever the
 votes have grown by a quarter; in between, a vote is taken in by one exact rank-one step (assumed-density
 filtering), which costs the votes times the candidates and no more. Learning anew costs the cube of the votes
-or of the utilities that they touch, whichever are fewer. Responses that became known, which give the votes a
-prior of their own (_answers.py), are taken in at the same checkpoints. The belief is nevertheless a function
-of what was told alone: fitting from nothing starts at the last such checkpoint.
+or of the utilities that they touch, whichever are fewer; from 32 votes on a thread does it, and it counts
+when an eighth more votes have come (_beside.py). Responses that became known, which give the votes a prior of
+their own (_answers.py), are taken in at the same checkpoints. The belief is nevertheless a function of what
+was told alone: fitting from nothing starts at the last such checkpoint.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ from palate.choice import (
 )
 from palate.errors import ConfigError
 from palate.strategies._answers import AnsweredPrior, Answers, answered_prior
+from palate.strategies._beside import Beside
 from palate.strategies._checks import check_number
 from palate.strategies._habits import (
     SIDE_VARIANCE,
@@ -66,35 +68,47 @@ _AnyPrior: TypeAlias = Prior | AnsweredPrior | JudgedPrior
 
 _EARLY = 10
 _GROWTH = 1.25
+_AT_ONCE = 32  # below so many votes, learning anew takes a few milliseconds
+_DELAY = 8  # above, it counts after one more vote for each so many
 _SHORTLIST = 96
 _OPTIMISM = 2.0
-_CHUNK = 64
+_CHUNK = 1024  # columns of a large pool that are worked out at a time
 _ROUNDS = 3
 _ROUGH = 0.03
 _GONE = 7.0  # nats below the best scale: less than a thousandth of its weight
 
 
 def palate_checkpoint(votes: int) -> int:
-    """The last number of votes, up to ``votes``, after which everything is learnt anew."""
+    """The last number of votes after which everything was learnt anew and that counts after ``votes``."""
     last = min(votes, _EARLY)
-    while last >= _EARLY and int(np.ceil(last * _GROWTH)) <= votes:
-        last = int(np.ceil(last * _GROWTH))
+    while last >= _EARLY and (further := _after(last)) + _delay(further) <= votes:
+        last = further
     return last
+
+
+def _after(checkpoint: int) -> int:
+    """The next one."""
+    return checkpoint + 1 if checkpoint < _EARLY else int(np.ceil(checkpoint * _GROWTH))
+
+
+def _delay(checkpoint: int) -> int:
+    """How many votes later what is learnt at a checkpoint counts."""
+    return 0 if checkpoint < _AT_ONCE else checkpoint // _DELAY
 
 
 class _Halves:
     """Rows h with ``posterior covariance = prior - h^T h``; fits that grow share the storage."""
 
-    def __init__(self, half_KE: Array) -> None:
-        self.array, self.used = half_KE, len(half_KE)
+    def __init__(self, room_RE: Array, used: int) -> None:
+        self.array, self.used = room_RE, used
 
     def extended(self, used: int, row_E: Array) -> "_Halves":
         """With one more row after the first ``used``; in place if those are all there are."""
         kept = self
         if used != self.used or used == len(self.array):
-            room = np.empty((max(16, 2 * used if used == len(self.array) else len(self.array)), len(row_E)))
-            room[:used] = self.array[:used]
-            kept = _Halves(room)
+            room_RE = np.empty((used + used // 2 + 16, len(row_E)))
+            room_RE[:used] = self.array[:used]
+            kept = _Halves(room_RE, used)
         kept.array[used] = row_E
         kept.used = used + 1
         return kept
@@ -113,7 +127,8 @@ class Believed:
         variance_E: Their variances.
         halves: Rows that say what the votes tell; shared with the fits of more votes.
         known: How many of them there are.
-        held_out: How well the votes up to the last checkpoint are foretold by the others.
+        learnt: After how many of the votes everything was learnt anew.
+        held_out: How well the votes up to that checkpoint are foretold by the others.
     """
 
     history: History = field(repr=False)
@@ -124,6 +139,7 @@ class Believed:
     variance_E: Array = field(repr=False)
     halves: _Halves = field(repr=False)
     known: int = 0
+    learnt: int = 0
     held_out: HeldOut | None = None
 
     @property
@@ -186,6 +202,7 @@ class Believed:
 class _Prepared:
     prior: _AnyPrior
     kept: dict[int, Believed] = field(default_factory=dict[int, Believed])
+    beside: Beside[Believed] = field(default_factory=Beside[Believed])
 
 
 @dataclass(frozen=True)
@@ -218,14 +235,22 @@ class Palate:
     def fit(self, prepared: _Prepared, history: History) -> Believed:
         """Go on from the newest fit of the same votes since the last checkpoint, or start there."""
         votes, checkpoint = len(history), palate_checkpoint(len(history))
-        kept = prepared.kept
-        known = [k for k in kept if checkpoint <= k <= votes and kept[k].history.same_as(history.until(k))]
-        now = kept[max(known)] if known else self._learn(prepared.prior, history.until(checkpoint))
-        for k in range(len(now.history), votes):
-            now = _take_in(now, history.until(k + 1))
+        kept, beside = prepared.kept, prepared.beside
+
+        def learn(past: History) -> Believed:
+            return self._learn(prepared.prior, past)
+
+        known = [
+            k for k, fit in kept.items()
+            if fit.learnt == checkpoint and k <= votes and fit.history.same_as(history.until(k))
+        ]  # fmt: skip
+        now = kept[max(known)] if known else beside.claim(checkpoint, history)
+        now = _go_on(now or learn(history.until(checkpoint)), history)
         kept[votes] = now
         for old in sorted(kept)[:-2]:
             del kept[old]
+        if _after(checkpoint) <= votes:
+            beside.follow(_after(checkpoint), history, learn, _go_on)
         return now
 
     def _learn(self, prior: _AnyPrior, history: History) -> Believed:
@@ -339,16 +364,16 @@ def _promising(fitted: Believed, pool: Pool) -> NDArray[np.int64]:
     return np.flatnonzero(chosen_N)
 
 
-def _cross(prior: _AnyPrior, scale: float, site: Directions) -> Array:
-    """Prior covariance of the sites with all utilities and the side offset, ``(S, N + 1)``."""
-    size = len(site.first_S)
-    cross_SE = np.empty((size, len(prior) + 1))
-    for start in range(0, size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        cross_SE[part, :-1] = (scale**2 * site.left_S[part])[:, None] * prior.rows(site.first_S[part])
-        cross_SE[part, :-1] += (scale**2 * site.right_S[part])[:, None] * prior.rows(site.second_S[part])
-    cross_SE[:, -1] = SIDE_VARIANCE * site.side_S
-    return cross_SE
+def _cross(prior: _AnyPrior, scale: float, site: Directions, columns: slice) -> Array:
+    """Prior covariance of the sites with some of all utilities and the side offset, which is the last."""
+    chosen_C = np.arange(len(prior) + 1)[columns]
+    utility_C = chosen_C[chosen_C < len(prior)]
+    cross_SC = np.empty((len(site.first_S), len(chosen_C)))
+    cross_SU = cross_SC[:, : len(utility_C)]
+    np.multiply((scale**2 * site.left_S)[:, None], prior.between(site.first_S, utility_C), out=cross_SU)
+    cross_SU += (scale**2 * site.right_S)[:, None] * prior.between(site.second_S, utility_C)
+    cross_SC[:, len(utility_C) :] = SIDE_VARIANCE * site.side_S[:, None]
+    return cross_SC
 
 
 def _placed(prior: _AnyPrior, history: History) -> History:
@@ -404,13 +429,14 @@ class _About:
         """Of the sites' values."""
         return self._latent(scale) if self.latent else DirectPrior(self._direct(scale))
 
-    def cross(self, prior: _AnyPrior, scale: float) -> Array:
-        """Prior covariance of what :meth:`prior` has a row for with all utilities and the offset."""
+    def cross(self, prior: _AnyPrior, scale: float, columns: slice) -> Array:
+        """Prior covariance of what :meth:`prior` has a row for with some of all utilities and the offset."""
         if not self.latent:
-            return _cross(prior, scale, self.site)
+            return _cross(prior, scale, self.site, columns)
         one_U, none_U = np.ones(len(self.seen_U)), np.zeros(len(self.seen_U))
-        cross_UE = _cross(prior, scale, Directions(self.seen_U, self.seen_U, one_U, none_U, none_U))
-        return np.concatenate([cross_UE, np.append(np.zeros(len(prior)), SIDE_VARIANCE)[None, :]])
+        alone = Directions(self.seen_U, self.seen_U, one_U, none_U, none_U)
+        offset_E = np.append(np.zeros(len(prior)), SIDE_VARIANCE)
+        return np.concatenate([_cross(prior, scale, alone, columns), offset_E[None, columns]])
 
     def _latent(self, scale: float) -> LatentPrior:
         size, site = len(self.seen_U), self.site
@@ -443,22 +469,38 @@ def _believe(
     about = _about(prior, history, habits)
     own = about.prior(scale)
     fit = propagate(own, likelihood(history, habits), start)
-    cross_XE = about.cross(prior, scale)
-    mean_E = own.pushed(fit.dual_S) @ cross_XE
-    half_KE = own.halves(fit.sites, cross_XE)
+    pushed_X, halves, size = own.pushed(fit.dual_S), own.halving(fit.sites), len(prior) + 1
+    mean_E, room_RE, known = np.empty(size), np.empty((0, size)), 0
+    for left in range(0, size, _CHUNK):
+        columns = slice(left, left + _CHUNK)
+        cross_XC = about.cross(prior, scale, columns)
+        mean_E[columns] = pushed_X @ cross_XC
+        half_KC = halves(cross_XC)
+        if left == 0:
+            known = len(half_KC)
+            room_RE = np.empty((known + known // 2 + 16, size))
+        room_RE[:known, columns] = half_KC
+    half_KE = room_RE[:known]
     variance_E = np.append(scale**2 * prior.variance_N, SIDE_VARIANCE)
     variance_E = np.maximum(variance_E - np.einsum("ke,ke->e", half_KE, half_KE), 0.0)
     loss_S = -fit.log_predictive_S[history.outcome_M != 0.5]
     held_out = held_out_loss(loss_S) if len(loss_S) else None
-    halves = _Halves(half_KE)
-    return Believed(history, prior, scale, habits, mean_E, variance_E, halves, len(half_KE), held_out)
+    rows = _Halves(room_RE, known)
+    return Believed(history, prior, scale, habits, mean_E, variance_E, rows, known, len(history), held_out)
+
+
+def _go_on(now: Believed, history: History) -> Believed:
+    """The votes that are not in it yet, one after the other."""
+    for votes in range(len(now.history), len(history)):
+        now = _take_in(now, history.until(votes + 1))
+    return now
 
 
 def _take_in(now: Believed, history: History) -> Believed:
     """One more vote, by the moments that it gives to its own site."""
     last = history.part(slice(-1, None))
     site = directions(_placed(now.prior, last), now.habits)
-    half_KE, along_1E = now.half_KE, _cross(now.prior, now.scale, site)
+    half_KE, along_1E = now.half_KE, _cross(now.prior, now.scale, site, slice(None))
     along_E = along_1E[0] - _among_sites(half_KE, site)[:, 0] @ half_KE
     variance_1 = np.maximum(_among_sites(along_E[None, :], site)[:, 0], 1e-12)
     mean_1 = _among_sites(now.mean_E[None, :], site)[:, 0]

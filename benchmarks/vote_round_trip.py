@@ -148,7 +148,7 @@ async def vote(link: str, cookie: str, todo: list[str], tag: str) -> tuple[list[
     return taken, time.perf_counter() - began
 
 
-def measured(beside: str, taken: list[float], seconds: float, others: float) -> Round:
+def measured(beside: str, taken: list[float], seconds: float, others: float = float("nan")) -> Round:
     ordered = sorted(1000 * value for value in taken)
     n = len(ordered)
     return Round(

@@ -37,9 +37,9 @@ from palate.policy.trainer import (
     damage,
     make_batch,
     own_device,
+    read_model,
     refuse_missing,
     refuse_pickles,
-    unreadable,
 )
 from palate.types import Array, Message
 
@@ -280,19 +280,7 @@ def load_reward(folder: str | Path, *, device: str = "auto") -> "ScalarModel | P
     where = own_device() if device == "auto" else torch.device(device)
     pairwise = written.kind == "pairwise"
     kind = transformers.AutoModelForCausalLM if pairwise else transformers.AutoModelForSequenceClassification
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
-        model, told = kind.from_pretrained(
-            place,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except unreadable() as error:
-        raise InputError(f"{place} is damaged: {error}; copy it again, or train again") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{place} does not hold a reward model: {error}") from error
+    tokenizer, model, told = read_model(place, kind, "a reward model")
     if not pairwise and (model.config.num_labels != 1 or any("score" in key for key in told["missing_keys"])):
         raise ModelError(
             f"{place} is not a reward model: it needs a trained head of one output, and has "

@@ -19,12 +19,11 @@ from palate.policy.trainer._checkpoint import (
     newest_checkpoint,
     refuse_missing,
     refuse_pickles,
-    unreadable,
     write_folder,
 )
 from palate.policy.trainer._groups import Group, Kept, beside_others, encode_group, keep_usable
 from palate.policy.trainer._layout import Batch, Layout, make_batch
-from palate.policy.trainer._load import load_policy
+from palate.policy.trainer._load import load_policy, read_model
 from palate.policy.trainer._network import Head, Network, States, adapt
 from palate.policy.trainer._options import Lora, Speed, TrainOptions, Watch
 from palate.policy.trainer._processes import Processes, join, leave, own_device
@@ -69,9 +68,9 @@ __all__ = [
     "make_batch",
     "newest_checkpoint",
     "own_device",
+    "read_model",
     "refuse_missing",
     "refuse_pickles",
     "train",
-    "unreadable",
     "write_folder",
 ]

@@ -1,8 +1,9 @@
 """Load what can be trained or was trained: safetensors only, and an adapter only onto its own base."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from palate.errors import InputError, ModelError
 from palate.extras import Foreign, require
@@ -17,7 +18,7 @@ from palate.policy.trainer._checkpoint import (
 from palate.policy.trainer._network import fingerprint
 from palate.policy.trainer._processes import own_device
 
-__all__ = ["Policy", "load_policy"]
+__all__ = ["Policy", "load_policy", "read_model"]
 
 ADAPTER: Final = "adapter_model.safetensors"
 
@@ -60,23 +61,43 @@ def load_policy(folder: Path, *, base: Path | None = None, device: str = "auto")
     if below is not folder:
         refuse_pickles(below)
     place = own_device() if device == "auto" else torch.device(device)
+    tokenizer, model, told = read_model(below, transformers.AutoModelForCausalLM, "a causal language model")
+    refuse_missing(told, below)
+    if adapter:
+        model = _with_adapter(model, folder, below)
+    return Policy(model.to(place).eval(), tokenizer)
+
+
+def read_model(folder: Path, kind: Foreign, what: str) -> tuple[Foreign, Foreign, Mapping[str, Any]]:
+    """Read a tokeniser and a model in 32 bits from safetensors.
+
+    Args:
+        folder: Of both.
+        kind: The class of transformers that reads the model.
+        what: The model ought to be, for people.
+
+    Returns:
+        Tokeniser, model, and what transformers tells of the load.
+
+    Raises:
+        InputError: The weights are cut off.
+        ModelError: The folder holds something else.
+    """
+    transformers = require("transformers", "train", "training")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(below)
-        model, told = transformers.AutoModelForCausalLM.from_pretrained(
-            below,
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model, told = kind.from_pretrained(
+            folder,
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
         )
     except unreadable() as error:
-        raise InputError(f"{below} is damaged: {error}; copy it again, or train again") from error
+        raise InputError(f"{folder} is damaged: {error}; copy it again, or train again") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{below} does not hold a causal language model: {error}") from error
-    refuse_missing(told, below)
-    if adapter:
-        model = _with_adapter(model, folder, below)
-    return Policy(model.to(place).eval(), tokenizer)
+        raise ModelError(f"{folder} does not hold {what}: {error}") from error
+    return tokenizer, model, told
 
 
 def _with_adapter(model: Foreign, folder: Path, base: Path) -> Foreign:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,7 +274,8 @@ def test_a_served_study_learns_what_any_other_learns(tmp_path: Path, many: int) 
         assert given == 30
         believed, stopping = study.belief(), study.should_stop()
         other = Study(store, parts_for(store))
-        assert other.belief() == believed
+        # An answer that was under way when the loop ended may land in between; votes cannot.
+        assert replace(other.belief(), seq=believed.seq) == believed
         assert other.should_stop() == stopping
         kept = store.belief()
         assert kept is not None

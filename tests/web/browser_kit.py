@@ -104,10 +104,10 @@ class Reader:
 
 
 def requested(driver: webdriver.Chrome) -> list[str]:
-    """Every address that the browser asked for since the last time."""
+    """Every address that the browser asked for since the last time, less the icons of its own controls."""
     urls = []
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
             urls.append(message["params"]["request"]["url"])
-    return urls
+    return [url for url in urls if not url.startswith("chrome://resources/images/")]

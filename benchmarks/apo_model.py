@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from superhf import numbers
 
 from palate.choice import share_interval
 from palate.policy.data import Loaded, TextGroup
@@ -208,15 +209,6 @@ def compared(made: list[dict[str, Any]], key: str, rounds: int) -> str:
     low, high = share_interval(fewer, len(made))
     gain = interval([row[key][-1]["reward"] - row["plain"][-1]["reward"] for row in made])
     return f"{shown} | {fewer} of {len(made)} [{low:.2f}, {high:.2f}] | {gain}"
-
-
-def numbers(text: str) -> list[int]:
-    """`0-3,7` as its numbers."""
-    found: list[int] = []
-    for part in text.split(","):
-        low, _, high = part.partition("-")
-        found += range(int(low), int(high or low) + 1)
-    return found
 
 
 def shown_numbers(seeds: list[str]) -> str:
